@@ -1,0 +1,68 @@
+// Package scale decides how many instances a pool should have. Everything here is a pure function of an
+// observation, the state carried over and the time: no clock, no I/O, no log.
+package scale
+
+import "time"
+
+// Observation is all that a decision may depend on besides the state carried over.
+type Observation struct {
+	Time      time.Time  `json:"time"`
+	Desired   int        `json:"desired"`             // the capacity desired until now, in instances
+	Instances []Instance `json:"instances,omitempty"` // all that are pending, starting, warming, ready, unhealthy or draining
+
+	// Metrics are the pool's own numbers by name. A metric that is not known is absent, never 0.
+	// queue_depth: requests waiting; in_flight: requests running; requests_per_second: arrivals over the last seconds;
+	// arrival_trend: change of that rate, requests/s per second; oldest_wait: seconds the oldest waiting request has waited;
+	// idle_seconds: seconds since the pool last had a request waiting or running.
+	Metrics map[string]float64 `json:"metrics,omitempty"`
+
+	Slots   int    `json:"slots,omitempty"`  // slots of one instance; 0 means without limit
+	Service Sample `json:"service,omitzero"` // measured service times, seconds
+	Boot    Sample `json:"boot,omitzero"`    // measured boots, launch to ready, seconds
+}
+
+// Instance is one instance as a policy sees it.
+type Instance struct {
+	ID       string             `json:"id"`
+	State    string             `json:"state"`            // as in package fleet: pending, starting, warming, ready, unhealthy, draining
+	Started  time.Time          `json:"started,omitzero"` // when its launch began
+	Ready    time.Time          `json:"ready,omitzero"`   // when it became ready
+	InFlight int                `json:"in_flight,omitempty"`
+	Metrics  map[string]float64 `json:"metrics,omitempty"` // cpu_utilization in percent of one core, memory_bytes, …
+}
+
+// Sample sums up a measured distribution. Count 0 means that nothing was measured yet.
+type Sample struct {
+	Count int     `json:"count"`
+	Mean  float64 `json:"mean"`
+	SD    float64 `json:"sd"` // standard deviation
+	P50   float64 `json:"p50"`
+	P90   float64 `json:"p90"`
+	P99   float64 `json:"p99"`
+}
+
+// Policy is one rule that proposes a desired capacity. Propose must not keep obs. A policy may carry state of its
+// own from one call to the next; calls are in the order of obs.Time.
+type Policy interface {
+	Name() string // as the decision record shows it, for instance "target queue_depth"
+	Propose(obs *Observation) Proposal
+}
+
+// Proposal is what one policy asks for, with its arithmetic.
+type Proposal struct {
+	Policy  string `json:"policy"`
+	Desired int    `json:"desired"`           // meaningful when Abstain is false
+	Abstain bool   `json:"abstain,omitempty"` // the policy has nothing to go by (missing data); it neither grows nor shrinks
+	Why     string `json:"why"`               // the arithmetic in words: "ceil(12 waiting / 5 each) = 3"
+}
+
+// Decision is one recorded step of the autoscaler.
+type Decision struct {
+	Time      time.Time  `json:"time"`
+	Pool      string     `json:"pool,omitempty"`
+	Previous  int        `json:"previous"`
+	Desired   int        `json:"desired"`
+	Proposals []Proposal `json:"proposals,omitempty"`
+	Bound     string     `json:"bound,omitempty"` // which clamp bound the result: "min", "max", "scale_in_window", "zero_after", "manual", …
+	Why       string     `json:"why"`             // one sentence for people
+}
