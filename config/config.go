@@ -11,9 +11,9 @@ package config
 // they speak to the person who writes the YAML.
 type Config struct {
 	// Addresses that Weir accepts requests on, each with its routes.
-	Listen []Listen `yaml:"listen" jsonschema:"required,minItems=1"`
+	Listen []Listen `yaml:"listen" jsonschema:"required,minItems=1" example:"[{address: \":8080\", routes: [{pool: api}]}]"`
 	// Pools by name. A name is 1 to 63 letters, digits, "-" or "_".
-	Pools map[string]*Pool `yaml:"pools" jsonschema:"required,minProperties=1"`
+	Pools map[string]*Pool `yaml:"pools" jsonschema:"required,minProperties=1" example:"{api: {targets: [\"127.0.0.1:9001\"]}}"`
 	// Where the API, the metrics and the dashboard are served.
 	Admin Admin `yaml:"admin"`
 	// Directory for what must survive a restart: instances, decisions, logs of instances.
@@ -33,9 +33,9 @@ type Config struct {
 // Listen is an address with the routes that are served there.
 type Listen struct {
 	// Host and port, such as ":8080" or "127.0.0.1:8080". Port 0 takes any free port.
-	Address string `yaml:"address" jsonschema:"required"`
+	Address string `yaml:"address" jsonschema:"required" example:"\":8080\""`
 	// Rules that send a request to a pool. The most specific host wins, then the most specific path.
-	Routes []Route `yaml:"routes" jsonschema:"required,minItems=1"`
+	Routes []Route `yaml:"routes" jsonschema:"required,minItems=1" example:"[{pool: api}]"`
 	// Add a Via header to requests and answers.
 	Via bool `yaml:"via"`
 	// Send the RFC 7239 Forwarded header beside X-Forwarded-For, -Proto and -Host.
@@ -44,12 +44,12 @@ type Listen struct {
 
 // Route sends the requests that match its host and path to a pool.
 type Route struct {
-	// Host to match: exact, "*.example.com" for every name below it, or "" for any.
+	// Host to match: exact, "*.example.com" for every name below it, or "*" or "" for any.
 	Host string `yaml:"host"`
 	// Path to match: exact "/a", prefix "/v1/*", or "*" or "" for any.
 	Path string `yaml:"path"`
 	// Name of the pool that answers.
-	Pool string `yaml:"pool" jsonschema:"required"`
+	Pool string `yaml:"pool" jsonschema:"required" example:"api"`
 }
 
 // Admin is where Weir tells about itself and takes orders.
@@ -63,9 +63,9 @@ type Admin struct {
 // Log is what Weir writes about itself.
 type Log struct {
 	// Least severe level that is written.
-	Level string `yaml:"level" jsonschema:"enum=debug,enum=info,enum=warn,enum=error"`
+	Level string `yaml:"level" jsonschema:"enum=debug,enum=info,enum=warn,enum=error" noun:"a level"`
 	// Form of a line; auto is text on a terminal and json otherwise.
-	Format string `yaml:"format" jsonschema:"enum=auto,enum=text,enum=json"`
+	Format string `yaml:"format" jsonschema:"enum=auto,enum=text,enum=json" noun:"a format"`
 }
 
 // Limits bound what a client may send.
@@ -94,9 +94,9 @@ type Timeouts struct {
 // launches instances.
 type Pool struct {
 	// Fixed addresses, each "host:port" or {address, weight}.
-	Targets []Target `yaml:"targets" jsonschema:"minItems=1"`
+	Targets []Target `yaml:"targets" jsonschema:"minItems=1" example:"[\"127.0.0.1:9001\"]"`
 	// How a target is chosen among those with a free slot.
-	Balance string `yaml:"balance" jsonschema:"enum=round_robin,enum=weighted_round_robin,enum=least_connections"`
+	Balance string `yaml:"balance" jsonschema:"enum=round_robin,enum=weighted_round_robin,enum=least_connections" noun:"an algorithm"`
 	// Slots of each target: requests it may work on at a time. 0 sets no limit.
 	Concurrency int `yaml:"concurrency" jsonschema:"minimum=0"`
 	// Requests that wait for a free slot.
@@ -123,7 +123,7 @@ type Pool struct {
 // Target is one address that takes traffic.
 type Target struct {
 	// Host and port.
-	Address string `yaml:"address" jsonschema:"required"`
+	Address string `yaml:"address" jsonschema:"required" example:"\"127.0.0.1:9001\""`
 	// Share of the traffic relative to the other targets.
 	Weight int `yaml:"weight" jsonschema:"minimum=1,maximum=65535"`
 }
@@ -188,7 +188,7 @@ type Check struct {
 // Expect is what the answer to a check must be; every part must hold.
 type Expect struct {
 	// Status codes that pass: one, or a list.
-	Status StatusList `yaml:"status" jsonschema:"minItems=1"`
+	Status StatusList `yaml:"status" jsonschema:"minItems=1" example:"[200]"`
 	// Fields that a JSON body must have with exactly these values; a dot reaches
 	// into an object, as in "checks.model".
 	JSON map[string]any `yaml:"json"`
@@ -219,10 +219,11 @@ type Ejection struct {
 // Template is how to launch one instance.
 type Template struct {
 	// Where instances come from.
-	Provider string `yaml:"provider" jsonschema:"enum=process"`
-	// Program and arguments. {{.Port}} becomes the port the instance must listen on.
-	Command []string `yaml:"command" jsonschema:"required,minItems=1"`
-	// Environment variables beside Weir's own.
+	Provider string `yaml:"provider" jsonschema:"enum=process" noun:"a provider"`
+	// Program and arguments. {{.Port}} becomes the port the instance must listen on,
+	// {{.ID}} its name and {{.Pool}} that of its pool.
+	Command []string `yaml:"command" jsonschema:"required,minItems=1" example:"[./infer, --port, \"{{.Port}}\"]"`
+	// Environment variables beside Weir's own; values may use {{.Port}} as the command does.
 	Env map[string]string `yaml:"env"`
 	// Working directory; empty is Weir's own.
 	Dir string `yaml:"dir"`
@@ -242,21 +243,21 @@ type Template struct {
 
 // InstanceLimits are resource limits of one instance; 0 sets none.
 type InstanceLimits struct {
-	// Memory.
+	// Address space, as setrlimit(2) counts it.
 	Memory Size `yaml:"memory"`
 	// Processor time over the whole life of the instance.
 	CPUTime Duration `yaml:"cpu_time"`
 	// Open files.
 	OpenFiles int `yaml:"open_files" jsonschema:"minimum=0"`
-	// Scheduling priority; higher gives way to others.
-	Nice int `yaml:"nice" jsonschema:"minimum=-20,maximum=19"`
+	// How much it gives way to others, as nice(1) does it.
+	Nice int `yaml:"nice" jsonschema:"minimum=0,maximum=19"`
 }
 
 // WarmUp is a request that an instance must answer with 2xx before it takes
 // traffic.
 type WarmUp struct {
 	// Path of the request.
-	Path string `yaml:"path" jsonschema:"required"`
+	Path string `yaml:"path" jsonschema:"required" example:"/predict"`
 	// Method of the request. Default: POST with a body, GET without.
 	Method string `yaml:"method"`
 	// Body of the request.
@@ -288,11 +289,11 @@ type Scale struct {
 	// Fewest instances. With 0, requests are held until the first one is ready.
 	Min int `yaml:"min" jsonschema:"minimum=0"`
 	// Most instances.
-	Max int `yaml:"max" jsonschema:"required,minimum=1"`
+	Max int `yaml:"max" jsonschema:"required,minimum=1" example:"4"`
 	// Instances at the first start, from min to max. Without it, min.
 	Desired *int `yaml:"desired" jsonschema:"minimum=0"`
 	// Rules that propose a capacity; the largest proposal wins. Default: queue with wait_p95 2s.
-	Policies []Policy `yaml:"policies" jsonschema:"minItems=1"`
+	Policies []Policy `yaml:"policies" jsonschema:"minItems=1" example:"[{queue: {wait_p95: 2s}}]"`
 	// Scale in only to the highest capacity that was asked for during this window.
 	ScaleInWindow Duration `yaml:"scale_in_window"`
 	// With min 0: how long there must have been no request before the last instance goes.
@@ -313,9 +314,9 @@ type Policy struct {
 // TargetPolicy proposes the capacity at which Metric would be at Value.
 type TargetPolicy struct {
 	// What is measured, per instance; cpu_utilization is in percent of one core.
-	Metric string `yaml:"metric" jsonschema:"required,enum=queue_depth,enum=in_flight,enum=requests_per_second,enum=cpu_utilization"`
+	Metric string `yaml:"metric" jsonschema:"required,enum=queue_depth,enum=in_flight,enum=requests_per_second,enum=cpu_utilization" noun:"a metric" example:"in_flight"`
 	// Where to keep it, above 0.
-	Value float64 `yaml:"value" jsonschema:"required,exclusiveMinimum=0"`
+	Value float64 `yaml:"value" jsonschema:"required,exclusiveMinimum=0" example:"4"`
 }
 
 // QueuePolicy proposes the capacity at which requests wait at most WaitP95,

@@ -3,7 +3,12 @@ package config
 import (
 	"fmt"
 	"os"
+	"reflect"
 )
+
+// maxFile bounds the size of a file, in bytes, so that a wrong path (a log, a
+// model) is refused at once.
+const maxFile = 1 << 20
 
 // Load reads, checks and completes the file at path. The error is [Errors]
 // when the file was read but has mistakes.
@@ -15,9 +20,48 @@ func Load(path string) (*Config, error) {
 	return Parse(path, src, os.LookupEnv)
 }
 
-// Parse checks and completes src. Name is what errors call the file; lookup
-// finds the values of ${NAME}, as [os.LookupEnv] does. The error is always
-// [Errors], with every mistake.
+// Parse checks and completes src: what it returns has every default filled
+// in, and every pool with a Template has a Scale. Name is what errors call
+// the file; lookup finds the values of ${NAME}, as [os.LookupEnv] does. The
+// error is always [Errors], with every mistake.
 func Parse(name string, src []byte, lookup func(string) (string, bool)) (*Config, error) {
-	return nil, Errors{{File: name, Message: "not read yet"}}
+	r := &report{file: name, where: map[string]position{}}
+	root := buildTree(r, src, lookup)
+	if root == nil {
+		return nil, r.errors()
+	}
+	cfg := Default()
+	d := decoder{report: r, budget: maxValues}
+	d.decode(root, reflect.ValueOf(&cfg).Elem(), "", field{})
+	complete(&cfg)
+	validate(r, &cfg)
+	if len(r.errs) > 0 {
+		return nil, r.errors()
+	}
+	cfg.Warnings = sorted(r.warnings)
+	return &cfg, nil
+}
+
+// complete fills in the defaults that depend on other keys.
+func complete(cfg *Config) {
+	for _, p := range cfg.Pools {
+		if h := p.Health; h != nil && h.Interval == 0 {
+			h.Interval = DefaultTargetInterval
+			if p.Template != nil {
+				h.Interval = DefaultInstanceInterval
+			}
+		}
+		if p.Template == nil {
+			continue
+		}
+		if p.Scale == nil {
+			p.Scale = new(DefaultScale())
+		}
+		if w := p.Template.WarmUp; w != nil && w.Method == "" {
+			w.Method = "GET"
+			if w.Body != "" {
+				w.Method = "POST"
+			}
+		}
+	}
 }

@@ -1,0 +1,288 @@
+package config
+
+import (
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"text/template"
+	"time"
+)
+
+// names gives the keys of m in order.
+func names[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+func (v validator) pool(path, name string, p *Pool) {
+	if !isName(name) || len(name) > 63 {
+		v.fail(path, "%q cannot name a pool; use 1 to 63 letters, digits, \"-\" or \"_\"", shorten(name))
+	}
+	if v.failed(path) && !v.has(child(path, "targets")) && !v.has(child(path, "template")) {
+		return // the pool itself could not be read
+	}
+	v.origin(path, p)
+	v.targets(path, p)
+	v.queue(path, p)
+	v.poolTimeouts(child(path, "timeouts"), p.Timeouts)
+	v.ejection(child(path, "ejection"), p.Ejection)
+	if h := p.Health; h != nil {
+		v.check(child(path, "health"), Check{h.Path, h.Method, h.Interval, h.Timeout, h.Unhealthy, h.Expect})
+	}
+	if p.Liveness != nil {
+		v.check(child(path, "liveness"), *p.Liveness)
+	}
+	if p.Template != nil {
+		v.template(child(path, "template"), p.Template)
+	}
+	if p.Scale != nil {
+		v.scale(child(path, "scale"), p)
+	}
+}
+
+// origin checks that a pool has one source of targets, and only the keys that
+// this source can serve.
+func (v validator) origin(path string, p *Pool) {
+	targets, tmpl := v.has(child(path, "targets")), v.has(child(path, "template"))
+	switch {
+	case targets && tmpl:
+		v.fail(path, "has both targets and a template; keep \"targets\" for addresses that are there already, or \"template\" for instances that Weir launches")
+	case !targets && !tmpl:
+		v.fail(path, "has neither targets nor a template; write targets: [\"127.0.0.1:9001\"] for addresses that are there already, or template: {command: [./server, --port, \"{{.Port}}\"]} to have Weir launch them")
+	case tmpl:
+		return
+	}
+	if !tmpl && p.Liveness != nil {
+		v.fail(child(path, "liveness"), "restarts instances, and this pool has none; use \"health\" to take targets out, or add a template")
+	}
+	if !tmpl && p.Scale != nil {
+		v.fail(child(path, "scale"), "launches instances from a template, and this pool has none; add \"template\", or remove \"scale\"")
+	}
+}
+
+func (v validator) targets(path string, p *Pool) {
+	first := map[string]int{}
+	weighted := -1
+	for i, t := range p.Targets {
+		at := item(child(path, "targets"), i)
+		spot := v.mentioned(child(at, "address"), at)
+		if v.failed(at) {
+			continue
+		}
+		v.address(spot, t.Address, false)
+		if j, ok := first[t.Address]; ok {
+			v.fail(spot, "%q is already target %d of this pool; give one of them more weight instead", t.Address, j+1)
+			continue
+		}
+		first[t.Address] = i
+		if t.Weight != 1 {
+			weighted = i
+		}
+	}
+	if weighted >= 0 && p.Balance == RoundRobin {
+		v.warn(child(item(child(path, "targets"), weighted), "weight"), "round_robin ignores weights; write balance: weighted_round_robin")
+	}
+	if n := len(p.Targets); n > 0 && p.FailOpen > n {
+		v.fail(child(path, "fail_open"), "%d healthy targets can never be reached with %d; write %d or less", p.FailOpen, n, n)
+	}
+}
+
+func (v validator) queue(path string, p *Pool) {
+	at := child(path, "queue")
+	if p.Queue.Limit > 0 {
+		v.positive(child(at, "timeout"), int64(p.Queue.Timeout), "60s")
+	}
+	if p.Queue.Limit == 0 && p.Template != nil && p.Scale != nil && p.Scale.Min == 0 {
+		v.fail(child(at, "limit"), "with scale.min 0 requests must be held until the first instance is ready, and a queue of 0 holds none; write for example 1000")
+	}
+}
+
+func (v validator) poolTimeouts(path string, t PoolTimeouts) {
+	v.positive(child(path, "connect"), int64(t.Connect), "5s")
+	v.positive(child(path, "first_byte"), int64(t.FirstByte), "60s")
+	v.positive(child(path, "idle"), int64(t.Idle), "300s")
+	v.positive(child(path, "keep_alive"), int64(t.KeepAlive), "60s")
+}
+
+func (v validator) ejection(path string, e Ejection) {
+	v.positive(child(path, "base"), int64(e.Base), "30s")
+	if e.Max < e.Base {
+		v.fail(v.mentioned(child(path, "max"), child(path, "base")), "the longest ejection (max %s) is shorter than the first (base %s); raise max or lower base", brief(e.Max), brief(e.Base))
+	}
+}
+
+func (v validator) check(path string, c Check) {
+	v.urlPath(child(path, "path"), c.Path)
+	v.method(child(path, "method"), c.Method)
+	v.positive(child(path, "interval"), int64(c.Interval), "15s")
+	v.positive(child(path, "timeout"), int64(c.Timeout), "5s")
+	for i, code := range c.Expect.Status {
+		if at := child(child(path, "expect"), "status"); code < 100 || code > 599 {
+			v.fail(v.mentioned(item(at, i), at), "%d is not a status code; write 100 to 599", code)
+		}
+	}
+}
+
+// urlPath checks the path of a request that Weir itself sends.
+func (v validator) urlPath(path, p string) {
+	switch {
+	case !strings.HasPrefix(p, "/") && v.has(path):
+		v.fail(path, "%q does not begin with a slash; write %q", p, "/"+p)
+	case strings.ContainsFunc(p, func(c rune) bool { return c <= ' ' || c == 0x7f }):
+		v.fail(path, "%q has a space or a control character; write it as %%20 and the like", p)
+	}
+}
+
+func (v validator) method(path, method string) {
+	switch upper := strings.ToUpper(method); {
+	case !isToken(method):
+		v.fail(path, "%q is not a method; write for example \"GET\"", method)
+	case method != upper:
+		v.fail(path, "%q is not a method, which are in capitals; did you mean %q?", method, upper)
+	}
+}
+
+// isToken reports whether s is a token of RFC 9110, section 5.6.2.
+func isToken(s string) bool {
+	other := func(c rune) bool {
+		return c >= 0x7f || c <= ' ' || strings.ContainsRune("\"(),/:;<=>?@[\\]{}", c)
+	}
+	return s != "" && !strings.ContainsFunc(s, other)
+}
+
+func (v validator) template(path string, t *Template) {
+	command := child(path, "command")
+	hasPort := false
+	for i, word := range t.Command {
+		v.words(item(command, i), word)
+		hasPort = hasPort || strings.Contains(word, ".Port")
+	}
+	if len(t.Command) > 0 && t.Command[0] == "" {
+		v.fail(item(command, 0), "is empty; write the program to run")
+	}
+	for _, name := range names(t.Env) {
+		at := child(child(path, "env"), name)
+		if name == "" || strings.ContainsAny(name, "=\x00") {
+			v.fail(at, "%q cannot name an environment variable; write letters, digits and \"_\"", name)
+		}
+		v.words(at, t.Env[name])
+		hasPort = hasPort || strings.Contains(t.Env[name], ".Port")
+	}
+	if !hasPort && len(t.Command) > 0 {
+		v.warn(command, "nothing tells the instance its port; pass {{.Port}} in the command or in env")
+	}
+	if c := t.Limits.CPUTime; c > 0 && c < seconds(1) {
+		v.fail(child(child(path, "limits"), "cpu_time"), "%s is below what the kernel counts; write \"1s\" or more", brief(c))
+	}
+	v.positive(child(path, "start_timeout"), int64(t.StartTimeout), "10m")
+	v.positive(child(path, "stop_timeout"), int64(t.StopTimeout), "30s")
+	v.positive(child(child(path, "log"), "max_size"), int64(t.Log.MaxSize), "10MiB")
+	backoff := child(path, "backoff")
+	v.positive(child(backoff, "initial"), int64(t.Backoff.Initial), "1s")
+	if t.Backoff.Max < t.Backoff.Initial {
+		v.fail(v.mentioned(child(backoff, "max"), child(backoff, "initial")), "the longest pause (max %s) is shorter than the first (initial %s); raise max or lower initial", brief(t.Backoff.Max), brief(t.Backoff.Initial))
+	}
+	if t.WarmUp != nil {
+		v.warmUp(child(path, "warm_up"), t.WarmUp)
+	}
+}
+
+// words checks the {{…}} in a word of a command or a value of env.
+func (v validator) words(path, text string) {
+	if strings.ContainsRune(text, 0) {
+		v.fail(path, "has a zero byte, which no program can be given; remove it")
+		return
+	}
+	t, err := template.New("").Option("missingkey=error").Parse(text)
+	if err == nil {
+		err = t.Execute(io.Discard, struct {
+			Port     int
+			ID, Pool string
+		}{})
+	}
+	if err != nil {
+		v.fail(path, "%q cannot be filled in; it may use {{.Port}}, {{.ID}} and {{.Pool}}", shorten(text))
+	}
+}
+
+func (v validator) warmUp(path string, w *WarmUp) {
+	v.urlPath(child(path, "path"), w.Path)
+	if w.Method != "" {
+		v.method(child(path, "method"), w.Method)
+	}
+	v.positive(child(path, "timeout"), int64(w.Timeout), "60s")
+	for _, name := range names(w.Headers) {
+		at := child(child(path, "headers"), name)
+		if !isToken(name) {
+			v.fail(at, "%q cannot name a header; write for example Content-Type", name)
+		}
+		if strings.ContainsAny(w.Headers[name], "\r\n\x00") {
+			v.fail(at, "the value has a line break, which would begin another header; write it on one line")
+		}
+	}
+}
+
+func (v validator) scale(path string, p *Pool) {
+	s := p.Scale
+	if s.Min > s.Max && v.has(child(path, "max")) {
+		v.fail(v.mentioned(child(path, "min"), child(path, "max")), "min %d is more than max %d; lower min or raise max", s.Min, s.Max)
+	}
+	if d := s.Desired; d != nil && s.Min <= s.Max && (*d < s.Min || *d > s.Max) {
+		v.fail(child(path, "desired"), "%d is outside min %d to max %d", *d, s.Min, s.Max)
+	}
+	if p.FailOpen > s.Max && v.has(child(path, "max")) {
+		v.fail(child(parent(path), "fail_open"), "%d healthy targets can never be reached with max %d; write %d or less", p.FailOpen, s.Max, s.Max)
+	}
+	if s.Min > 0 && v.has(child(path, "zero_after")) {
+		v.warn(child(path, "zero_after"), "has no effect with min %d; write min: 0 to let the last instance go", s.Min)
+	}
+	waits := true
+	for i, policy := range s.Policies {
+		waits = v.policy(item(child(path, "policies"), i), policy, p) && waits
+	}
+	if waits && p.Concurrency == 0 && s.Max > s.Min && p.Template != nil {
+		v.warn(v.mentioned(child(path, "policies"), path), "with concurrency 0 requests wait only while no instance is ready, so these policies never ask for more than one; set concurrency to what an instance can do at a time")
+	}
+}
+
+// policy checks one policy and reports whether it looks at waiting requests
+// alone.
+func (v validator) policy(path string, one Policy, p *Pool) (waits bool) {
+	target, queue := child(path, "target"), child(path, "queue")
+	switch {
+	case v.has(target) && v.has(queue):
+		v.fail(path, "has both target and queue; write each as an item of its own")
+	case !v.has(target) && !v.has(queue) && v.has(path) && !v.failed(path) && !v.failedBelow(path):
+		v.fail(path, "says nothing; write {queue: {wait_p95: 2s}} or {target: {metric: in_flight, value: 4}}")
+	}
+	if q := one.Queue; q != nil {
+		v.positive(child(queue, "wait_p95"), int64(q.WaitP95), "2s")
+		return true
+	}
+	if t := one.Target; t != nil {
+		if t.Metric == MetricCPUUtilization && p.Template == nil {
+			v.fail(child(target, "metric"), "cpu_utilization is measured on instances, and this pool has fixed targets; add a template, or write in_flight")
+		}
+		return t.Metric == MetricQueueDepth
+	}
+	return false
+}
+
+// failedBelow reports whether an error was found inside path.
+func (v validator) failedBelow(path string) bool {
+	return slices.ContainsFunc(v.errs, func(e Error) bool { return strings.HasPrefix(e.Path, path+".") })
+}
+
+// parent is path without its last key.
+func parent(path string) string { return path[:max(strings.LastIndexByte(path, '.'), 0)] }
+
+// brief formats a duration as a file writes it: "5m" instead of "5m0s".
+func brief(d Duration) string {
+	s := time.Duration(d).String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
+
