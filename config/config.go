@@ -168,7 +168,7 @@ type Health struct {
 	Expect Expect `yaml:"expect"`
 }
 
-// Check is an active liveness check: [Health] without a way back, because
+// Check is an active liveness check. There is no way back to pass, because
 // an instance that fails it is restarted.
 type Check struct {
 	// Path of the request.
@@ -201,6 +201,7 @@ type Expect struct {
 type StatusList []int
 
 // Ejection takes a target out for a while after failures of real requests.
+//
 // The n-th ejection in a row lasts n times Base, at most Max, as Envoy's
 // outlier detection does.
 type Ejection struct {
@@ -303,7 +304,7 @@ type Scale struct {
 }
 
 // Policy is one rule that proposes a desired capacity: exactly one of its
-// fields is set.
+// keys is set.
 type Policy struct {
 	// Keep a metric at a value per instance.
 	Target *TargetPolicy `yaml:"target"`

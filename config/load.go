@@ -33,7 +33,7 @@ func Parse(name string, src []byte, lookup func(string) (string, bool)) (*Config
 	cfg := Default()
 	d := decoder{report: r, budget: maxValues}
 	d.decode(root, reflect.ValueOf(&cfg).Elem(), "", field{})
-	complete(&cfg)
+	complete(r, &cfg)
 	validate(r, &cfg)
 	if len(r.errs) > 0 {
 		return nil, r.errors()
@@ -43,9 +43,10 @@ func Parse(name string, src []byte, lookup func(string) (string, bool)) (*Config
 }
 
 // complete fills in the defaults that depend on other keys.
-func complete(cfg *Config) {
-	for _, p := range cfg.Pools {
-		if h := p.Health; h != nil && h.Interval == 0 {
+func complete(r *report, cfg *Config) {
+	for name, p := range cfg.Pools {
+		interval := child(child(child("pools", name), "health"), "interval")
+		if h := p.Health; h != nil && !r.has(interval) {
 			h.Interval = DefaultTargetInterval
 			if p.Template != nil {
 				h.Interval = DefaultInstanceInterval

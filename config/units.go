@@ -13,8 +13,17 @@ import (
 // "1h30m", "250ms" or "1d"; only 0 needs none.
 type Duration time.Duration
 
-// String formats d as [time.Duration.String] does.
-func (d Duration) String() string { return time.Duration(d).String() }
+// String formats d as a file would write it: "5m", not "5m0s".
+func (d Duration) String() string {
+	s := time.Duration(d).String()
+	if whole, ok := strings.CutSuffix(s, "m0s"); ok {
+		s = whole + "m"
+	}
+	if whole, ok := strings.CutSuffix(s, "h0m"); ok {
+		s = whole + "h"
+	}
+	return s
+}
 
 // Size is a number of bytes. A file writes it with a unit, as in "64KiB" (of
 // 1024) or "10MB" (of 1000); only 0 needs none.

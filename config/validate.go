@@ -11,7 +11,7 @@ import (
 // validate checks what one key alone cannot show. Everything it says is at
 // the place of the file that can mend it.
 func validate(r *report, cfg *Config) {
-	v := validator{r}
+	v := checker{r}
 	v.admin(cfg.Admin)
 	v.listeners(cfg)
 	v.unused(cfg)
@@ -27,18 +27,18 @@ func validate(r *report, cfg *Config) {
 	}
 }
 
-// validator has one method for each part of a file.
-type validator struct{ *report }
+// checker has one method for each part of a file.
+type checker struct{ *report }
 
 // fail records an error unless its path has one already.
-func (v validator) fail(path, format string, args ...any) {
+func (v checker) fail(path, format string, args ...any) {
 	if !v.failed(path) {
 		v.report.fail(path, format, args...)
 	}
 }
 
 // mentioned gives the first of paths that the file has, or else the first.
-func (v validator) mentioned(paths ...string) string {
+func (v checker) mentioned(paths ...string) string {
 	for _, p := range paths {
 		if v.has(p) {
 			return p
@@ -47,14 +47,14 @@ func (v validator) mentioned(paths ...string) string {
 	return paths[0]
 }
 
-// positive refuses 0 where it would mean never.
-func (v validator) positive(path string, n int64, example string) {
+// positive refuses 0 where it does not stand for "no limit".
+func (v checker) positive(path string, n int64, example string) {
 	if n <= 0 {
-		v.fail(path, "0 would refuse everything; write for example %q", example)
+		v.fail(path, "0 is too small; write for example %q", example)
 	}
 }
 
-func (v validator) admin(a Admin) {
+func (v checker) admin(a Admin) {
 	const path = "admin.address"
 	host, ok := v.address(path, a.Address, true)
 	if !ok || a.Token != "" || isLoopback(host) {
@@ -63,7 +63,7 @@ func (v validator) admin(a Admin) {
 	v.fail(path, `%q can be reached from other machines, so it needs a token; write token: "${WEIR_TOKEN}" beside it, or the address "127.0.0.1:9900"`, a.Address)
 }
 
-func (v validator) listeners(cfg *Config) {
+func (v checker) listeners(cfg *Config) {
 	type taken struct{ path, address, host, port string }
 	var others []taken
 	if host, port, err := net.SplitHostPort(cfg.Admin.Address); err == nil {
@@ -90,7 +90,7 @@ func (v validator) listeners(cfg *Config) {
 	}
 }
 
-func (v validator) routes(path string, routes []Route, pools map[string]*Pool) {
+func (v checker) routes(path string, routes []Route, pools map[string]*Pool) {
 	type match struct{ host, path string }
 	first := map[match]int{}
 	for i, route := range routes {
@@ -99,6 +99,9 @@ func (v validator) routes(path string, routes []Route, pools map[string]*Pool) {
 		v.routePath(child(at, "path"), route.Path)
 		if to := child(at, "pool"); v.has(to) && pools[route.Pool] == nil && len(pools) > 0 {
 			v.fail(to, "there is no pool %q; %s", route.Pool, didYouMean(route.Pool, names(pools)))
+		}
+		if v.failedBelow(at) {
+			continue
 		}
 		m := match{strings.TrimPrefix(strings.ToLower(route.Host), "*"), route.Path}
 		if m.path == "" || m.path == "/*" {
@@ -117,7 +120,7 @@ func (v validator) routes(path string, routes []Route, pools map[string]*Pool) {
 }
 
 // host checks what a route may match; "*.example.com" is the one wildcard.
-func (v validator) host(path, host string) {
+func (v checker) host(path, host string) {
 	name := strings.TrimPrefix(host, "*.")
 	switch _, ipErr := netip.ParseAddr(strings.Trim(host, "[]")); {
 	case host == "" || host == "*" || ipErr == nil:
@@ -134,13 +137,13 @@ func (v validator) host(path, host string) {
 	}
 }
 
-func (v validator) routePath(path, pattern string) {
+func (v checker) routePath(path, pattern string) {
 	switch {
 	case pattern == "" || pattern == "*":
 	case !strings.HasPrefix(pattern, "/"):
 		v.fail(path, "%q does not begin with a slash; write %q", pattern, "/"+pattern)
-	case strings.Contains(strings.TrimSuffix(pattern, "/*"), "*"):
-		v.fail(path, "%q has a * that is not a whole last part; write \"/v1/*\" for everything below /v1/", pattern)
+	case strings.Contains(strings.TrimSuffix(pattern, "*"), "*"):
+		v.fail(path, "%q has a * that is not at its end; write \"/v1/*\" for everything below /v1/", pattern)
 	case strings.ContainsAny(pattern, "?#"):
 		v.fail(path, "%q goes beyond the path; routes match without what follows ? or #", pattern)
 	case strings.ContainsFunc(pattern, func(c rune) bool { return c <= ' ' || c == 0x7f }):
@@ -149,7 +152,7 @@ func (v validator) routePath(path, pattern string) {
 }
 
 // unused warns of pools that no route uses.
-func (v validator) unused(cfg *Config) {
+func (v checker) unused(cfg *Config) {
 	used := map[string]bool{}
 	for _, l := range cfg.Listen {
 		for _, route := range l.Routes {
@@ -165,7 +168,7 @@ func (v validator) unused(cfg *Config) {
 
 // address checks "host:port" and gives its host. Addresses to listen on may
 // have no host, and port 0 for any free one.
-func (v validator) address(path, address string, listen bool) (host string, ok bool) {
+func (v checker) address(path, address string, listen bool) (host string, ok bool) {
 	example := "127.0.0.1:9001"
 	if listen {
 		example = ":8080"

@@ -6,13 +6,12 @@ import (
 	"slices"
 	"strings"
 	"text/template"
-	"time"
 )
 
 // names gives the keys of m in order.
 func names[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
-func (v validator) pool(path, name string, p *Pool) {
+func (v checker) pool(path, name string, p *Pool) {
 	if !isName(name) || len(name) > 63 {
 		v.fail(path, "%q cannot name a pool; use 1 to 63 letters, digits, \"-\" or \"_\"", shorten(name))
 	}
@@ -40,7 +39,7 @@ func (v validator) pool(path, name string, p *Pool) {
 
 // origin checks that a pool has one source of targets, and only the keys that
 // this source can serve.
-func (v validator) origin(path string, p *Pool) {
+func (v checker) origin(path string, p *Pool) {
 	targets, tmpl := v.has(child(path, "targets")), v.has(child(path, "template"))
 	switch {
 	case targets && tmpl:
@@ -58,7 +57,7 @@ func (v validator) origin(path string, p *Pool) {
 	}
 }
 
-func (v validator) targets(path string, p *Pool) {
+func (v checker) targets(path string, p *Pool) {
 	first := map[string]int{}
 	weighted := -1
 	for i, t := range p.Targets {
@@ -85,7 +84,7 @@ func (v validator) targets(path string, p *Pool) {
 	}
 }
 
-func (v validator) queue(path string, p *Pool) {
+func (v checker) queue(path string, p *Pool) {
 	at := child(path, "queue")
 	if p.Queue.Limit > 0 {
 		v.positive(child(at, "timeout"), int64(p.Queue.Timeout), "60s")
@@ -95,21 +94,21 @@ func (v validator) queue(path string, p *Pool) {
 	}
 }
 
-func (v validator) poolTimeouts(path string, t PoolTimeouts) {
+func (v checker) poolTimeouts(path string, t PoolTimeouts) {
 	v.positive(child(path, "connect"), int64(t.Connect), "5s")
 	v.positive(child(path, "first_byte"), int64(t.FirstByte), "60s")
 	v.positive(child(path, "idle"), int64(t.Idle), "300s")
 	v.positive(child(path, "keep_alive"), int64(t.KeepAlive), "60s")
 }
 
-func (v validator) ejection(path string, e Ejection) {
+func (v checker) ejection(path string, e Ejection) {
 	v.positive(child(path, "base"), int64(e.Base), "30s")
 	if e.Max < e.Base {
-		v.fail(v.mentioned(child(path, "max"), child(path, "base")), "the longest ejection (max %s) is shorter than the first (base %s); raise max or lower base", brief(e.Max), brief(e.Base))
+		v.fail(v.mentioned(child(path, "max"), child(path, "base")), "the longest ejection (max %s) is shorter than the first (base %s); raise max or lower base", e.Max, e.Base)
 	}
 }
 
-func (v validator) check(path string, c Check) {
+func (v checker) check(path string, c Check) {
 	v.urlPath(child(path, "path"), c.Path)
 	v.method(child(path, "method"), c.Method)
 	v.positive(child(path, "interval"), int64(c.Interval), "15s")
@@ -122,7 +121,7 @@ func (v validator) check(path string, c Check) {
 }
 
 // urlPath checks the path of a request that Weir itself sends.
-func (v validator) urlPath(path, p string) {
+func (v checker) urlPath(path, p string) {
 	switch {
 	case !strings.HasPrefix(p, "/") && v.has(path):
 		v.fail(path, "%q does not begin with a slash; write %q", p, "/"+p)
@@ -131,7 +130,7 @@ func (v validator) urlPath(path, p string) {
 	}
 }
 
-func (v validator) method(path, method string) {
+func (v checker) method(path, method string) {
 	switch upper := strings.ToUpper(method); {
 	case !isToken(method):
 		v.fail(path, "%q is not a method; write for example \"GET\"", method)
@@ -148,7 +147,7 @@ func isToken(s string) bool {
 	return s != "" && !strings.ContainsFunc(s, other)
 }
 
-func (v validator) template(path string, t *Template) {
+func (v checker) template(path string, t *Template) {
 	command := child(path, "command")
 	hasPort := false
 	for i, word := range t.Command {
@@ -170,7 +169,7 @@ func (v validator) template(path string, t *Template) {
 		v.warn(command, "nothing tells the instance its port; pass {{.Port}} in the command or in env")
 	}
 	if c := t.Limits.CPUTime; c > 0 && c < seconds(1) {
-		v.fail(child(child(path, "limits"), "cpu_time"), "%s is below what the kernel counts; write \"1s\" or more", brief(c))
+		v.fail(child(child(path, "limits"), "cpu_time"), "%s is below what the kernel counts; write \"1s\" or more", c)
 	}
 	v.positive(child(path, "start_timeout"), int64(t.StartTimeout), "10m")
 	v.positive(child(path, "stop_timeout"), int64(t.StopTimeout), "30s")
@@ -178,7 +177,7 @@ func (v validator) template(path string, t *Template) {
 	backoff := child(path, "backoff")
 	v.positive(child(backoff, "initial"), int64(t.Backoff.Initial), "1s")
 	if t.Backoff.Max < t.Backoff.Initial {
-		v.fail(v.mentioned(child(backoff, "max"), child(backoff, "initial")), "the longest pause (max %s) is shorter than the first (initial %s); raise max or lower initial", brief(t.Backoff.Max), brief(t.Backoff.Initial))
+		v.fail(v.mentioned(child(backoff, "max"), child(backoff, "initial")), "the longest pause (max %s) is shorter than the first (initial %s); raise max or lower initial", t.Backoff.Max, t.Backoff.Initial)
 	}
 	if t.WarmUp != nil {
 		v.warmUp(child(path, "warm_up"), t.WarmUp)
@@ -186,7 +185,7 @@ func (v validator) template(path string, t *Template) {
 }
 
 // words checks the {{…}} in a word of a command or a value of env.
-func (v validator) words(path, text string) {
+func (v checker) words(path, text string) {
 	if strings.ContainsRune(text, 0) {
 		v.fail(path, "has a zero byte, which no program can be given; remove it")
 		return
@@ -203,7 +202,7 @@ func (v validator) words(path, text string) {
 	}
 }
 
-func (v validator) warmUp(path string, w *WarmUp) {
+func (v checker) warmUp(path string, w *WarmUp) {
 	v.urlPath(child(path, "path"), w.Path)
 	if w.Method != "" {
 		v.method(child(path, "method"), w.Method)
@@ -220,7 +219,7 @@ func (v validator) warmUp(path string, w *WarmUp) {
 	}
 }
 
-func (v validator) scale(path string, p *Pool) {
+func (v checker) scale(path string, p *Pool) {
 	s := p.Scale
 	if s.Min > s.Max && v.has(child(path, "max")) {
 		v.fail(v.mentioned(child(path, "min"), child(path, "max")), "min %d is more than max %d; lower min or raise max", s.Min, s.Max)
@@ -245,7 +244,7 @@ func (v validator) scale(path string, p *Pool) {
 
 // policy checks one policy and reports whether it looks at waiting requests
 // alone.
-func (v validator) policy(path string, one Policy, p *Pool) (waits bool) {
+func (v checker) policy(path string, one Policy, p *Pool) (waits bool) {
 	target, queue := child(path, "target"), child(path, "queue")
 	switch {
 	case v.has(target) && v.has(queue):
@@ -267,22 +266,9 @@ func (v validator) policy(path string, one Policy, p *Pool) (waits bool) {
 }
 
 // failedBelow reports whether an error was found inside path.
-func (v validator) failedBelow(path string) bool {
+func (v checker) failedBelow(path string) bool {
 	return slices.ContainsFunc(v.errs, func(e Error) bool { return strings.HasPrefix(e.Path, path+".") })
 }
 
 // parent is path without its last key.
 func parent(path string) string { return path[:max(strings.LastIndexByte(path, '.'), 0)] }
-
-// brief formats a duration as a file writes it: "5m" instead of "5m0s".
-func brief(d Duration) string {
-	s := time.Duration(d).String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	return s
-}
-

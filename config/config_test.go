@@ -1,0 +1,361 @@
+package config
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+var update = flag.Bool("update", false, "rewrite the expected output under testdata")
+
+// environment is what the files under testdata see.
+func environment(name string) (string, bool) {
+	value, ok := map[string]string{
+		"SECRET": "hunter2",
+		"EMPTY":  "",
+		"SLOTS":  "4",
+		"VIA":    "true",
+	}[name]
+	return value, ok
+}
+
+func parse(t testing.TB, src string) (*Config, error) {
+	t.Helper()
+	return Parse("weir.yaml", []byte(src), environment)
+}
+
+// files gives the YAML files of a folder of testdata.
+func files(t testing.TB, folder string) []string {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join("testdata", folder, "*.yaml"))
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("no files in testdata/%s: %v", folder, err)
+	}
+	return paths
+}
+
+func read(t testing.TB, path string) []byte {
+	t.Helper()
+	src, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return src
+}
+
+// golden compares got with the .txt file beside the YAML file at path.
+func golden(t *testing.T, path, got string) {
+	t.Helper()
+	expected := strings.TrimSuffix(path, ".yaml") + ".txt"
+	if *update {
+		if err := os.WriteFile(expected, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := string(read(t, expected)); got != want {
+		t.Errorf("got:\n%s\nwant:\n%s", got, want)
+	}
+}
+
+func TestBad(t *testing.T) {
+	for _, path := range files(t, "bad") {
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			src := read(t, path)
+			cfg, err := Parse(filepath.Base(path), src, environment)
+			if cfg != nil || err == nil {
+				t.Fatal("a bad file was accepted")
+			}
+			errs, ok := err.(Errors)
+			if !ok {
+				t.Fatalf("the error is a %T, want Errors", err)
+			}
+			for _, e := range errs {
+				pointsAtPath(t, src, e)
+			}
+			golden(t, path, err.Error()+"\n")
+		})
+	}
+}
+
+// pointsAtPath checks without any help of the parser that an error's place
+// shows what its path names: the key itself, or one that holds it.
+func pointsAtPath(t *testing.T, src []byte, e Error) {
+	t.Helper()
+	lines := strings.Split(string(src), "\n")
+	if e.Line < 1 || e.Line > len(lines) {
+		t.Fatalf("line %d of %d: %v", e.Line, len(lines), e)
+	}
+	line := []rune(strings.TrimPrefix(lines[e.Line-1], "\ufeff"))
+	if e.Column < 1 || e.Column > len(line)+1 {
+		t.Fatalf("column %d of %d: %v", e.Column, len(line), e)
+	}
+	if e.Path == "" {
+		return
+	}
+	there := strings.TrimLeft(string(line[e.Column-1:]), `"`)
+	if strings.HasSuffix(e.Path, "]") && there != "" && !strings.ContainsAny(there[:1], " -,") {
+		return // an item of a list, which may be anything
+	}
+	for _, key := range regexp.MustCompile(`[^.\[\]"]+`).FindAllString(e.Path, -1) {
+		if strings.HasPrefix(there, key) {
+			return
+		}
+	}
+	if strings.HasPrefix(there, "<<:") || strings.HasPrefix(there, "?") {
+		return
+	}
+	t.Errorf("the place shows %q: %v", there, e)
+}
+
+func TestGood(t *testing.T) {
+	for _, path := range files(t, "good") {
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			cfg, err := Parse(path, read(t, path), environment)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, w := range cfg.Warnings {
+				if !strings.Contains(w.Message, "concurrency 0") {
+					t.Errorf("warning: %v", w)
+				}
+			}
+		})
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	for _, path := range files(t, "warn") {
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			cfg, err := Parse(filepath.Base(path), read(t, path), environment)
+			if err != nil {
+				t.Fatal(err)
+			}
+			golden(t, path, Errors(cfg.Warnings).Error()+"\n")
+		})
+	}
+}
+
+func TestEveryKeyIsRead(t *testing.T) {
+	cfg, err := Parse("full.yaml", read(t, "testdata/good/full.yaml"), environment)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fixed := DefaultPool()
+	fixed.Balance = "weighted_round_robin"
+	fixed.Targets = []Target{{"127.0.0.1:9001", 3}, {"127.0.0.1:9002", 1}}
+	fixed.Ejection.Off = true
+	want := &Config{
+		Listen: []Listen{{
+			Address:         "127.0.0.1:8080",
+			Routes:          []Route{{"api.example.com", "/v1/images/*", "inference"}, {Pool: "fixed"}},
+			Via:             true,
+			ForwardedHeader: true,
+		}},
+		Admin:    Admin{"127.0.0.1:9901", "hunter2"},
+		State:    "/var/lib/weir",
+		Log:      Log{"debug", "json"},
+		Limits:   Limits{65536, 16384, 10_000_000, 5000},
+		Timeouts: Timeouts{of(5 * time.Second), of(90 * time.Second)},
+		Pools: map[string]*Pool{"fixed": &fixed, "inference": {
+			Balance:     "round_robin",
+			Concurrency: 2,
+			Queue:       Queue{500, of(2 * time.Minute)},
+			Timeouts:    PoolTimeouts{of(250 * time.Millisecond), of(24 * time.Hour), of(90 * time.Minute), of(30 * time.Second)},
+			Health: &Health{
+				Path: "/health/ready", Method: "POST", Interval: of(10 * time.Second), Timeout: of(2 * time.Second), Healthy: 1, Unhealthy: 3,
+				Expect: Expect{
+					Status: StatusList{200, 204},
+					JSON:   map[string]any{"model_loaded": true, "checks.gpus": 2.0, "name": "sd", "tags": []any{"a", map[string]any{"b": 1.5}}},
+					Body:   "ok",
+				},
+			},
+			Liveness: &Check{
+				Path: "/health/live", Method: "HEAD", Interval: of(20 * time.Second), Timeout: of(3 * time.Second), Unhealthy: 4,
+				Expect: Expect{Status: StatusList{204}},
+			},
+			Ejection: Ejection{3, of(10 * time.Second), of(time.Minute), 50, false},
+			FailOpen: 2,
+			Drain:    of(10 * time.Minute),
+			Template: &Template{
+				Provider:     "process",
+				Command:      []string{"./infer", "--port", "{{.Port}}"},
+				Env:          map[string]string{"CUDA_VISIBLE_DEVICES": "0"},
+				Dir:          "/srv/infer",
+				Limits:       InstanceLimits{8 << 30, of(2 * time.Hour), 1024, 5},
+				WarmUp:       &WarmUp{"/predict", "PUT", `{"prompt":"warm up"}`, map[string]string{"Content-Type": "application/json"}, of(30 * time.Second)},
+				StartTimeout: of(5 * time.Minute),
+				StopTimeout:  of(10 * time.Second),
+				Backoff:      Backoff{of(2 * time.Second), of(30 * time.Second)},
+				Log:          InstanceLog{1 << 20, 5},
+			},
+			Scale: &Scale{
+				Min: 2, Max: 15, Desired: new(3),
+				Policies:      []Policy{{Target: &TargetPolicy{"in_flight", 1.5}}, {Queue: &QueuePolicy{of(500 * time.Millisecond)}}},
+				ScaleInWindow: of(2 * time.Minute), ZeroAfter: of(10 * time.Minute), MaxLaunching: 4,
+			},
+		}},
+	}
+	if !reflect.DeepEqual(cfg, want) {
+		t.Errorf("got  %+v\nwant %+v", cfg, want)
+		for name := range want.Pools {
+			t.Errorf("%s:\ngot  %+v\nwant %+v", name, cfg.Pools[name], want.Pools[name])
+		}
+	}
+}
+
+// TestFullHasEveryKey keeps full.yaml, and with it TestEveryKeyIsRead, from
+// falling behind the types.
+func TestFullHasEveryKey(t *testing.T) {
+	full := string(read(t, "testdata/good/full.yaml"))
+	for _, key := range allKeys(reflect.TypeFor[Config]()) {
+		if !regexp.MustCompile(`(?m)(^|[ {])` + key + `:`).MatchString(full) {
+			t.Errorf("full.yaml does not use the key %q", key)
+		}
+	}
+}
+
+// allKeys gives the keys of t and of every struct in it.
+func allKeys(t reflect.Type) []string {
+	switch t.Kind() {
+	case reflect.Pointer, reflect.Slice, reflect.Map:
+		return allKeys(t.Elem())
+	case reflect.Struct:
+		var all []string
+		for _, f := range fields(t) {
+			all = append(all, f.name)
+			all = append(all, allKeys(t.Field(f.index).Type)...)
+		}
+		return all
+	}
+	return nil
+}
+
+func TestDefaults(t *testing.T) {
+	cfg, err := parse(t, `
+listen: [{address: ":8080", routes: [{pool: fixed}, {path: /b, pool: launched}]}]
+pools:
+  fixed: {targets: ["127.0.0.1:9001"], health: {}}
+  launched:
+    health: {}
+    liveness: {}
+    template: {command: [a, "{{.Port}}"], warm_up: {path: /, body: x}}
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fixed, launched := cfg.Pools["fixed"], cfg.Pools["launched"]
+	// The numbers are those of the semantics Weir promises.
+	for _, c := range []struct {
+		what      string
+		got, want any
+	}{
+		{"limits", cfg.Limits, Limits{Header: 32 << 10, URI: 8 << 10}},
+		{"timeouts", cfg.Timeouts, Timeouts{of(10 * time.Second), of(75 * time.Second)}},
+		{"admin", cfg.Admin, Admin{Address: "127.0.0.1:9900"}},
+		{"state", cfg.State, "weir-state"},
+		{"log", cfg.Log, Log{"info", "auto"}},
+		{"balance", fixed.Balance, "least_connections"},
+		{"concurrency", fixed.Concurrency, 0},
+		{"weight", fixed.Targets[0].Weight, 1},
+		{"queue", fixed.Queue, Queue{1000, of(time.Minute)}},
+		{"pool timeouts", fixed.Timeouts, PoolTimeouts{of(5 * time.Second), of(time.Minute), of(5 * time.Minute), of(time.Minute)}},
+		{"ejection", fixed.Ejection, Ejection{5, of(30 * time.Second), of(5 * time.Minute), 10, false}},
+		{"fail_open", fixed.FailOpen, 1},
+		{"drain", fixed.Drain, of(5 * time.Minute)},
+		{"health of targets", *fixed.Health, Health{"/health", "GET", of(15 * time.Second), of(5 * time.Second), 2, 2, Expect{Status: StatusList{200}}}},
+		{"interval of instances", launched.Health.Interval, of(time.Second)},
+		{"liveness", *launched.Liveness, Check{"/health", "GET", of(15 * time.Second), of(5 * time.Second), 2, Expect{Status: StatusList{200}}}},
+		{"warm-up", *launched.Template.WarmUp, WarmUp{Path: "/", Method: "POST", Body: "x", Timeout: of(time.Minute)}},
+		{"start_timeout", launched.Template.StartTimeout, of(10 * time.Minute)},
+		{"stop_timeout", launched.Template.StopTimeout, of(30 * time.Second)},
+		{"backoff", launched.Template.Backoff, Backoff{of(time.Second), of(time.Minute)}},
+		{"log of instances", launched.Template.Log, InstanceLog{10 << 20, 3}},
+		{"scale", *launched.Scale, Scale{Min: 1, Max: 1, Policies: []Policy{{Queue: &QueuePolicy{of(2 * time.Second)}}}, ScaleInWindow: of(time.Minute), ZeroAfter: of(5 * time.Minute)}},
+		{"scale of targets", fixed.Scale, (*Scale)(nil)},
+	} {
+		if !reflect.DeepEqual(c.got, c.want) {
+			t.Errorf("%s: got %+v, want %+v", c.what, c.got, c.want)
+		}
+	}
+}
+
+func TestDefaultsAreNotShared(t *testing.T) {
+	src := `
+listen: [{address: ":8080", routes: [{pool: a}, {path: /b, pool: b}]}]
+pools:
+  a: {concurrency: 1, template: {command: [a, "{{.Port}}"]}, scale: {max: 2, policies: [{queue: {wait_p95: 9s}}]}, health: {expect: {status: 204}}}
+  b: {concurrency: 1, template: {command: [b, "{{.Port}}"]}, scale: {max: 2}, health: {}}
+`
+	cfg, err := parse(t, src)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := cfg.Pools["b"].Scale.Policies[0].Queue.WaitP95; got != of(2*time.Second) {
+		t.Errorf("the second pool has the first one's policy: %v", got)
+	}
+	if got := cfg.Pools["b"].Health.Expect.Status; got[0] != 200 {
+		t.Errorf("the second pool has the first one's status: %v", got)
+	}
+}
+
+func TestLoad(t *testing.T) {
+	if _, err := Load(filepath.Join(t.TempDir(), "none.yaml")); err == nil || !strings.Contains(err.Error(), "none.yaml") {
+		t.Errorf("a missing file: %v", err)
+	}
+	if cfg, err := Load("testdata/good/short.yaml"); err != nil || len(cfg.Pools) != 1 {
+		t.Errorf("got %+v, %v", cfg, err)
+	}
+	_, err := Load("testdata/bad/balance.yaml")
+	want := `testdata/bad/balance.yaml:5:5: pools.api.balance: "leastconn" is not an algorithm; did you mean "least_connections"?`
+	if err == nil || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
+}
+
+func TestFileTooLarge(t *testing.T) {
+	_, err := parse(t, strings.Repeat("#", maxFile+1))
+	if err == nil || !strings.Contains(err.Error(), "is this the right file?") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// FuzzParse holds that no file makes Parse panic, that its errors are Errors
+// with places inside the file, and that what it accepts is whole.
+func FuzzParse(f *testing.F) {
+	for _, folder := range []string{"bad", "good", "warn"} {
+		for _, path := range files(f, folder) {
+			f.Add(read(f, path))
+		}
+	}
+	f.Fuzz(func(t *testing.T, src []byte) {
+		cfg, err := Parse("f", src, environment)
+		if err == nil {
+			if len(cfg.Listen) == 0 || len(cfg.Pools) == 0 {
+				t.Fatalf("accepted without listeners or pools: %+v", cfg)
+			}
+			for name, p := range cfg.Pools {
+				if (len(p.Targets) > 0) == (p.Template != nil) || (p.Scale != nil) != (p.Template != nil) {
+					t.Fatalf("pool %s is not whole: %+v", name, p)
+				}
+			}
+			return
+		}
+		errs, ok := err.(Errors)
+		if !ok || len(errs) == 0 || cfg != nil {
+			t.Fatalf("got %v, %T %v", cfg, err, err)
+		}
+		lines := strings.Split(string(src), "\n")
+		for _, e := range errs {
+			if e.Line < 1 || e.Line > len(lines) || e.Column < 1 || e.Column > len([]rune(lines[e.Line-1]))+1 {
+				t.Fatalf("place outside the file of %d lines: %v", len(lines), e)
+			}
+		}
+	})
+}
+
+func of(d time.Duration) Duration { return Duration(d) }

@@ -1,0 +1,69 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// TestDocs loads every YAML block of the README and the docs. A block that
+// begins with ```yaml fragment shows only a part of a file and is skipped.
+func TestDocs(t *testing.T) {
+	paths, err := filepath.Glob("../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if readme := "../README.md"; exists(readme) {
+		paths = append(paths, readme)
+	}
+	for _, path := range paths {
+		for i, block := range yamlBlocks(string(read(t, path))) {
+			any := func(string) (string, bool) { return "value", true }
+			cfg, err := Parse(path, []byte(block), any)
+			if err != nil {
+				t.Errorf("YAML block %d of %s:\n%v\n%s", i+1, path, err, block)
+				continue
+			}
+			for _, w := range cfg.Warnings {
+				t.Errorf("YAML block %d of %s warns: %v", i+1, path, w)
+			}
+		}
+	}
+}
+
+// TestDocsNameEveryKey keeps the reference complete.
+func TestDocsNameEveryKey(t *testing.T) {
+	reference := string(read(t, "../docs/config.md"))
+	for _, key := range allKeys(reflect.TypeFor[Config]()) {
+		if !strings.Contains(reference, "`"+key+"`") {
+			t.Errorf("docs/config.md does not explain the key %q", key)
+		}
+	}
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// yamlBlocks gives what stands between "```yaml" and "```".
+func yamlBlocks(markdown string) []string {
+	var blocks []string
+	var block strings.Builder
+	inside := false
+	for line := range strings.Lines(markdown) {
+		switch fence := strings.TrimSpace(line); {
+		case !inside && fence == "```yaml":
+			inside = true
+			block.Reset()
+		case inside && fence == "```":
+			inside = false
+			blocks = append(blocks, block.String())
+		case inside:
+			block.WriteString(line)
+		}
+	}
+	return blocks
+}
