@@ -1,0 +1,52 @@
+# Weir needs Go, make and a package manager (apt, npm); everything else these targets install themselves.
+
+GO ?= go
+BIN := bin/weir
+# Linux on two cores: the race detector and real servers need more than the default ten minutes' patience on a busy day.
+TEST_TIMEOUT ?= 20m
+
+.PHONY: demo test build assets deps lint fuzz bench bench-proxy bench-azure clean
+
+## demo: build Weir and watch it balance, hold and scale in about three minutes
+demo: build
+	./$(BIN) demo $(ARGS)
+
+## test: everything, with the race detector, against real servers
+test: deps assets
+	$(GO) test -race -timeout $(TEST_TIMEOUT) ./...
+
+## build: the binary, in bin/
+build: assets
+	$(GO) build -trimpath -o $(BIN) ./cmd/weir
+
+## assets: the charting library of the dashboard, by its lock file
+assets:
+	@sh scripts/assets.sh
+
+## deps: the servers and the browser that the tests run against
+deps:
+	@sh scripts/deps.sh
+
+## lint: what CI holds the code to beside the tests
+lint:
+	@sh scripts/lint.sh
+
+## fuzz: each fuzz target for FUZZTIME
+FUZZTIME ?= 30s
+fuzz:
+	@GO="$(GO)" FUZZTIME=$(FUZZTIME) sh scripts/fuzz.sh
+
+## bench: Go benchmarks of the hot paths
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+## bench-proxy: CPU and memory beside nginx and HAProxy
+bench-proxy: deps build
+	$(GO) run ./bench/proxy --weir $(BIN) $(ARGS)
+
+## bench-azure: ten minutes of real LLM traffic against a pool that scales from zero
+bench-azure: build
+	$(GO) run ./bench/azure --weir $(BIN) $(ARGS)
+
+clean:
+	rm -rf bin bench/out

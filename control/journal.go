@@ -1,0 +1,146 @@
+package control
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/weirlb/weir/scale"
+)
+
+// Journal keeps the decisions of all pools: those that changed something for good, on disk; the latest of the others, too, in
+// memory, so that "why did nothing happen" has an answer.
+type Journal struct {
+	db *bolt.DB
+
+	mu     sync.Mutex
+	recent map[string][]scale.Decision // by pool, the oldest first
+}
+
+const (
+	recentKept   = 600   // decisions of a pool in memory: ten minutes of one a second
+	decisionKept = 10000 // decisions of a pool on disk
+)
+
+var (
+	decisionsBucket = []byte("decisions")
+	statesBucket    = []byte("deciders")
+)
+
+// NewJournal prepares the database.
+func NewJournal(db *bolt.DB) (*Journal, error) {
+	err := db.Update(func(tx *bolt.Tx) error {
+		if _, err := tx.CreateBucketIfNotExists(decisionsBucket); err != nil {
+			return err
+		}
+		_, err := tx.CreateBucketIfNotExists(statesBucket)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("preparing the database of decisions: %w", err)
+	}
+	return &Journal{db: db, recent: map[string][]scale.Decision{}}, nil
+}
+
+// Add records a decision. One that changed nothing is kept in memory only.
+func (j *Journal) Add(d scale.Decision) error {
+	j.mu.Lock()
+	r := append(j.recent[d.Pool], d)
+	if len(r) > recentKept {
+		r = append(r[:0], r[len(r)-recentKept:]...)
+	}
+	j.recent[d.Pool] = r
+	j.mu.Unlock()
+	if d.Desired == d.Previous {
+		return nil
+	}
+	b, err := json.Marshal(d)
+	if err != nil {
+		return err
+	}
+	return j.db.Batch(func(tx *bolt.Tx) error {
+		bk, err := tx.Bucket(decisionsBucket).CreateBucketIfNotExists([]byte(d.Pool))
+		if err != nil {
+			return err
+		}
+		n, err := bk.NextSequence()
+		if err != nil {
+			return err
+		}
+		if n > decisionKept {
+			if err := bk.Delete(key(n - decisionKept)); err != nil {
+				return err
+			}
+		}
+		return bk.Put(key(n), b)
+	})
+}
+
+func key(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
+
+// Find returns up to limit decisions of a pool ("" for all pools) from the given span, the newest first. Zero times leave an end open.
+func (j *Journal) Find(pool string, from, to time.Time, limit int) ([]scale.Decision, error) {
+	var out []scale.Decision
+	within := func(t time.Time) bool {
+		return (from.IsZero() || !t.Before(from)) && (to.IsZero() || !t.After(to))
+	}
+	err := j.db.View(func(tx *bolt.Tx) error {
+		root := tx.Bucket(decisionsBucket)
+		return root.ForEachBucket(func(name []byte) error {
+			if pool != "" && pool != string(name) {
+				return nil
+			}
+			c, n := root.Bucket(name).Cursor(), 0
+			for k, v := c.Last(); k != nil && n < limit; k, v = c.Prev() {
+				var d scale.Decision
+				if err := json.Unmarshal(v, &d); err != nil {
+					return fmt.Errorf("reading a decision of pool %s: %w", name, err)
+				}
+				if !from.IsZero() && d.Time.Before(from) {
+					break
+				}
+				if within(d.Time) {
+					out = append(out, d)
+					n++
+				}
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	j.mu.Lock()
+	for name, ds := range j.recent {
+		if pool != "" && pool != name {
+			continue
+		}
+		for _, d := range ds {
+			if d.Desired == d.Previous && within(d.Time) {
+				out = append(out, d)
+			}
+		}
+	}
+	j.mu.Unlock()
+	newestFirst(out)
+	return out[:min(len(out), limit)], nil
+}
+
+// save keeps a decider's state, load returns it, nil when there is none.
+func (j *Journal) save(pool string, state []byte) error {
+	return j.db.Batch(func(tx *bolt.Tx) error { return tx.Bucket(statesBucket).Put([]byte(pool), state) })
+}
+
+func (j *Journal) load(pool string) (state []byte) {
+	j.db.View(func(tx *bolt.Tx) error {
+		if v := tx.Bucket(statesBucket).Get([]byte(pool)); v != nil {
+			state = append(state, v...)
+		}
+		return nil
+	})
+	return state
+}

@@ -1,0 +1,323 @@
+package fleet
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/weirlb/weir/health"
+	"github.com/weirlb/weir/target"
+)
+
+// live is the life of one instance, from launch or adoption to its end; one goroutine runs it.
+func (f *Fleet) live(in *instance) {
+	ctx, cancel := context.WithCancel(f.ctx)
+	defer cancel()
+	if in.handle == nil {
+		if err := f.launch(in); err != nil {
+			f.failed(in, "it could not be launched: "+err.Error())
+			f.bury(in)
+			return
+		}
+	}
+	reports := make(chan health.Status, 1)
+	dead := make(chan string, 1)
+	f.check(ctx, in, reports, dead)
+	if in.State == Starting || in.State == Warming || in.State == Pending {
+		if !f.start(ctx, in, reports, dead) {
+			return
+		}
+	}
+	if in.State == Draining || in.State == Stopping || !f.serve(ctx, in, reports, dead) {
+		f.end(ctx, in)
+	}
+}
+
+// launch writes the instance down, launches it and writes down how to find it: a crash in between leaves a record by which
+// the next Weir finds it.
+func (f *Fleet) launch(in *instance) error {
+	if err := f.store.put(in.record); err != nil {
+		return fmt.Errorf("recording it first: %w", err)
+	}
+	h, err := f.provider.Launch(f.ctx, Spec{ID: in.ID, Pool: in.Pool, Template: f.options().Template})
+	if err != nil {
+		return err
+	}
+	f.mu.Lock()
+	in.handle, in.Ref = h, h.Ref()
+	f.mu.Unlock()
+	f.enter(in, Starting, "")
+	return nil
+}
+
+// check starts the instance's checks. Reports arrive on reports, the newest replacing one that was not read yet; what
+// its liveness says arrives on dead.
+func (f *Fleet) check(ctx context.Context, in *instance, reports chan health.Status, dead chan string) {
+	o, addr := f.options(), in.handle.Addr()
+	from := health.Status{}
+	if in.target != nil {
+		from = health.Status{State: target.Healthy, Reason: "adopted", Since: time.Now()}
+	}
+	f.lives.Go(func() {
+		o.Watch(ctx, addr, from, func(s health.Status) {
+			select {
+			case <-reports:
+			default:
+			}
+			reports <- s
+		})
+	})
+	if o.Live == nil {
+		return
+	}
+	f.lives.Go(func() {
+		o.Live(ctx, addr, func(s health.Status) {
+			if s.State == target.Unhealthy {
+				select {
+				case dead <- s.Reason:
+				default:
+				}
+			}
+		})
+	})
+}
+
+// start brings an instance from its launch to ready. False: it ended, and was buried.
+func (f *Fleet) start(ctx context.Context, in *instance, reports chan health.Status, dead chan string) bool {
+	o := f.options()
+	late := time.NewTimer(time.Until(in.Launched.Add(o.StartTimeout)))
+	defer late.Stop()
+	warmed := make(chan error, 1)
+	last := "it was not checked yet"
+	for {
+		select {
+		case <-ctx.Done():
+			return false // Weir ends; the instance goes on and is adopted by the next one
+		case <-in.handle.Done():
+			f.failed(in, "it ended before it was ready: "+in.handle.Exit())
+			f.bury(in)
+			return false
+		case <-late.C:
+			f.failed(in, fmt.Sprintf("it was not ready within %v; its last check: %s", o.StartTimeout, last))
+			f.end(ctx, in)
+			return false
+		case why := <-dead:
+			if in.State == Warming {
+				f.failed(in, "it failed its liveness check: "+why)
+				f.end(ctx, in)
+				return false
+			}
+		case od := <-in.orders:
+			if od.kind != orderKeep {
+				f.enter(in, Stopping, od.why)
+				f.end(ctx, in)
+				return false
+			}
+		case s := <-reports:
+			last = s.Reason
+			if s.State != target.Healthy || in.State == Warming {
+				continue
+			}
+			f.enter(in, Warming, "")
+			if o.WarmUp == nil {
+				warmed <- nil
+				continue
+			}
+			f.lives.Go(func() { warmed <- o.WarmUp(ctx, in.handle.Addr()) })
+		case err := <-warmed:
+			if err != nil {
+				f.failed(in, "its warm-up request failed: "+err.Error())
+				f.end(ctx, in)
+				return false
+			}
+			f.booted(in)
+			return true
+		}
+	}
+}
+
+// booted takes a new instance into the pool and learns from its boot.
+func (f *Fleet) booted(in *instance) {
+	boot := time.Since(in.Launched)
+	f.mu.Lock()
+	f.failures, f.notBefore, f.lastFail = 0, time.Time{}, ""
+	f.boots = append(f.boots, boot.Seconds())
+	if n := len(f.boots); n > bootsKept {
+		f.boots = append(f.boots[:0], f.boots[n-bootsKept:]...)
+	}
+	boots := append([]float64(nil), f.boots...)
+	in.record.Ready = time.Now()
+	f.mu.Unlock()
+	if err := f.store.putBoots(in.Pool, boots); err != nil {
+		f.log.Warn("a measured boot could not be recorded", "pool", in.Pool, "error", err)
+	}
+	f.join(in, health.Status{State: target.Healthy, Reason: "ready", Since: time.Now()})
+	f.enter(in, Ready, fmt.Sprintf("after a boot of %.1f s", boot.Seconds()))
+}
+
+// join makes the instance a target.
+func (f *Fleet) join(in *instance, s health.Status) {
+	o := f.options()
+	t := target.New(in.ID, in.handle.Addr(), 1, o.Slots)
+	o.Join(t)
+	f.mu.Lock()
+	in.target = t
+	f.mu.Unlock()
+	f.pool.Add(t, s, time.Now())
+}
+
+// serve watches a ready instance. True: it ended by itself, or Weir ends. False: it is to be ended now.
+func (f *Fleet) serve(ctx context.Context, in *instance, reports chan health.Status, dead chan string) bool {
+	for {
+		select {
+		case <-ctx.Done():
+			return true
+		case <-in.handle.Done():
+			f.crashed(in)
+			return true
+		case why := <-dead:
+			f.enter(in, Unhealthy, "liveness: "+why)
+			f.enter(in, Stopping, "it failed its liveness check: "+why)
+			return false
+		case s := <-reports:
+			f.pool.Checked(in.target, s, time.Now())
+			switch {
+			case s.State == target.Unhealthy && in.State == Ready:
+				f.enter(in, Unhealthy, s.Reason)
+			case s.State == target.Healthy && in.State == Unhealthy:
+				f.enter(in, Ready, "its checks pass again")
+			}
+		case od := <-in.orders:
+			switch od.kind {
+			case orderStop:
+				f.enter(in, Stopping, od.why)
+				return false
+			case orderDrain:
+				if !f.drain(ctx, in, od.why) {
+					return ctx.Err() != nil || in.State == Gone
+				}
+			}
+		}
+	}
+}
+
+// drain waits until nothing is in flight. True: the drain was taken back. False: the instance ended, or is to be ended, or Weir ends.
+func (f *Fleet) drain(ctx context.Context, in *instance, why string) bool {
+	was := in.State
+	f.enter(in, Draining, why)
+	f.pool.Drain(in.target, true, time.Now())
+	deadline := time.NewTimer(f.options().Drain)
+	defer deadline.Stop()
+	poll := time.NewTicker(20 * time.Millisecond)
+	defer poll.Stop()
+	for in.target.InFlight() > 0 {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-in.handle.Done():
+			f.crashed(in)
+			return false
+		case <-deadline.C:
+			f.enter(in, Stopping, fmt.Sprintf("%d requests were still in flight after the drain's %v", in.target.InFlight(), f.options().Drain))
+			return false
+		case od := <-in.orders:
+			if od.kind == orderKeep {
+				f.pool.Drain(in.target, false, time.Now())
+				f.enter(in, was, od.why)
+				return true
+			}
+			if od.kind == orderStop {
+				f.enter(in, Stopping, od.why)
+				return false
+			}
+		case <-poll.C:
+		}
+	}
+	f.enter(in, Stopping, why)
+	return false
+}
+
+// end asks the instance to end, sees that it does, and buries it.
+func (f *Fleet) end(ctx context.Context, in *instance) {
+	if in.State != Stopping {
+		f.enter(in, Stopping, in.why)
+	}
+	if in.target != nil {
+		f.pool.Drain(in.target, true, time.Now())
+	}
+	in.handle.Stop(f.options().StopTimeout)
+	select {
+	case <-in.handle.Done():
+		f.bury(in)
+	case <-ctx.Done(): // the next Weir finds the record and ends it
+	}
+}
+
+// crashed notes that an instance that served ended by itself.
+func (f *Fleet) crashed(in *instance) {
+	why := "it ended by itself: " + in.handle.Exit()
+	f.log.Error("an instance ended by itself; another is launched as the pool needs it", "pool", in.Pool, "instance", in.ID, "exit", in.handle.Exit())
+	f.mu.Lock()
+	f.restarts++
+	in.why = why
+	if time.Since(in.record.Ready) < 10*time.Second {
+		f.backOff(why) // a crash loop that gets as far as ready
+	}
+	f.mu.Unlock()
+	f.bury(in)
+}
+
+// failed notes a launch that never became ready, and puts off the next one.
+func (f *Fleet) failed(in *instance, why string) {
+	f.log.Error("an instance failed to start", "pool", in.Pool, "instance", in.ID, "why", why)
+	f.mu.Lock()
+	in.why = why
+	f.backOff(in.ID + ": " + why)
+	f.mu.Unlock()
+}
+
+// backOff doubles the time until the next launch. The lock is held.
+func (f *Fleet) backOff(why string) {
+	d := f.o.Backoff.Initial << min(f.failures, 20)
+	if d <= 0 || d > f.o.Backoff.Max {
+		d = f.o.Backoff.Max
+	}
+	f.failures++
+	f.notBefore, f.lastFail = time.Now().Add(d), why
+}
+
+// bury forgets an instance that has ended.
+func (f *Fleet) bury(in *instance) {
+	if in.target != nil {
+		f.pool.Remove(in.target, time.Now())
+		f.options().Leave(in.target)
+	}
+	if err := f.store.remove(in.ID); err != nil {
+		f.log.Warn("an ended instance could not be taken out of the records", "instance", in.ID, "error", err)
+	}
+	f.samples.Forget(in.ID)
+	f.mu.Lock()
+	in.State = Gone
+	delete(f.instances, in.ID)
+	f.mu.Unlock()
+	f.tell(in, Gone, in.why)
+}
+
+// enter moves an instance to a state, on disk too.
+func (f *Fleet) enter(in *instance, s State, why string) {
+	f.mu.Lock()
+	in.State, in.why, in.since = s, why, time.Now()
+	r := in.record
+	f.mu.Unlock()
+	if err := f.store.put(r); err != nil {
+		f.log.Warn("an instance's state could not be recorded", "instance", in.ID, "error", err)
+	}
+	f.tell(in, s, why)
+}
+
+func (f *Fleet) tell(in *instance, s State, why string) {
+	f.log.Info("instance", "pool", in.Pool, "instance", in.ID, "state", s, "why", why)
+	if f.changed != nil {
+		f.changed(Event{Time: time.Now(), Pool: in.Pool, Instance: in.ID, State: s, Why: why})
+	}
+}

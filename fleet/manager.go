@@ -1,0 +1,345 @@
+package fleet
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/weirlb/weir/health"
+	"github.com/weirlb/weir/measure"
+	"github.com/weirlb/weir/pool"
+	"github.com/weirlb/weir/scale"
+	"github.com/weirlb/weir/target"
+)
+
+// Options are what a fleet needs to know of its pool. The functions are the edges' work, handed in so that the fleet
+// itself speaks to nothing but its provider.
+type Options struct {
+	Template     Template
+	Slots        int           // of each instance's target; 0 means without limit
+	Drain        time.Duration // how long what is in flight on a draining instance may take
+	StartTimeout time.Duration // an instance that is not ready by then has failed
+	StopTimeout  time.Duration // from being asked to end to being ended by force
+	Backoff      Backoff
+
+	// Watch checks readiness at addr until ctx ends, and reports after each check.
+	Watch func(ctx context.Context, addr string, from health.Status, report func(health.Status))
+	// Live, when set, checks liveness; an instance that fails it is replaced.
+	Live func(ctx context.Context, addr string, report func(health.Status))
+	// WarmUp, when set, sends the warm-up request before the instance takes traffic.
+	WarmUp func(ctx context.Context, addr string) error
+	// Join prepares a target before it joins the pool, and Leave cleans up after it left.
+	Join, Leave func(*target.Target)
+}
+
+// Backoff spaces out launches after instances that failed before they were ready: Initial, doubled each time, up to Max.
+type Backoff struct{ Initial, Max time.Duration }
+
+// Event tells of an instance's change of state.
+type Event struct {
+	Time     time.Time
+	Pool     string
+	Instance string
+	State    State
+	Why      string
+}
+
+// Fleet holds the instances of one pool. All methods may be called from any goroutine.
+type Fleet struct {
+	pool     *pool.Pool
+	provider Provider
+	store    *Store
+	samples  *measure.Store
+	log      *slog.Logger
+	changed  func(Event) // told of every change; it must not block
+
+	ctx   context.Context // ends the goroutines, not the instances
+	lives sync.WaitGroup
+
+	mu        sync.Mutex
+	o         Options
+	instances map[string]*instance
+	boots     []float64 // seconds, the newest last
+	failures  int       // launches in a row that never became ready
+	notBefore time.Time // no launch before, after failures
+	lastFail  string
+	restarts  int
+}
+
+// instance is one instance in its life; its fields are guarded by the fleet's lock.
+type instance struct {
+	record
+	since   time.Time // of the state
+	why     string
+	handle  Handle
+	target  *target.Target
+	usage   Usage
+	adopted bool
+
+	orders chan order
+}
+
+// order is what the plan may tell an instance.
+type order struct {
+	kind orderKind
+	why  string
+}
+
+type orderKind uint8
+
+const (
+	orderDrain orderKind = iota
+	orderKeep            // stop draining, go on
+	orderStop            // end it without waiting for what is in flight
+)
+
+// New returns a fleet and adopts the instances that an earlier Weir left running: they are in the pool when New
+// returns, if they were ready then. ctx ends Weir's care, not the instances.
+func New(ctx context.Context, p *pool.Pool, pr Provider, st *Store, samples *measure.Store, o Options, log *slog.Logger, changed func(Event)) (*Fleet, error) {
+	f := &Fleet{
+		pool: p, provider: pr, store: st, samples: samples, log: log, changed: changed, ctx: ctx, o: o,
+		instances: map[string]*instance{}, boots: st.loadBoots(p.Name),
+	}
+	rs, err := st.load(p.Name)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range rs {
+		if err := f.adopt(r); err != nil {
+			return nil, err
+		}
+	}
+	f.lives.Go(f.sample)
+	return f, nil
+}
+
+// adopt goes on with a recorded instance, or forgets it when it no longer runs.
+func (f *Fleet) adopt(r record) error {
+	h, err := f.provider.Adopt(f.ctx, r.ID, r.Ref)
+	if errors.Is(err, ErrGone) {
+		f.log.Info("an instance ended while Weir was away", "pool", r.Pool, "instance", r.ID)
+		return f.store.remove(r.ID)
+	}
+	if err != nil {
+		return fmt.Errorf("adopting instance %s of pool %s: %w", r.ID, r.Pool, err)
+	}
+	r.Ref = h.Ref()
+	in := &instance{record: r, since: time.Now(), why: "adopted", handle: h, adopted: true, orders: make(chan order, 4)}
+	f.instances[r.ID] = in
+	f.log.Info("adopted a running instance", "pool", r.Pool, "instance", r.ID, "state", r.State, "address", h.Addr())
+	if r.State == Ready || r.State == Unhealthy {
+		// It served until a moment ago: let it serve at once, its checks go on from there.
+		f.join(in, health.Status{State: target.Healthy, Reason: "adopted", Since: time.Now()})
+	}
+	f.lives.Go(func() { f.live(in) })
+	return nil
+}
+
+// Configure changes the options for launches and drains to come.
+func (f *Fleet) Configure(o Options) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.o = o
+	for _, in := range f.instances {
+		if in.target != nil {
+			in.target.SetSlots(o.Slots)
+		}
+	}
+}
+
+func (f *Fleet) options() Options {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.o
+}
+
+// Launch begins n launches.
+func (f *Fleet) Launch(n int) {
+	now := time.Now()
+	for range n {
+		in := &instance{
+			record: record{ID: f.newID(), Pool: f.pool.Name, State: Pending, Launched: now},
+			since:  now, orders: make(chan order, 4),
+		}
+		f.mu.Lock()
+		f.instances[in.ID] = in
+		f.mu.Unlock()
+		f.tell(in, Pending, "")
+		f.lives.Go(func() { f.live(in) })
+	}
+}
+
+// newID returns a name that no instance of this machine has: the pool, so that people know what it is, and chance.
+func (f *Fleet) newID() string {
+	name := strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' {
+			return r
+		}
+		return '-'
+	}, strings.ToLower(f.pool.Name))
+	return name + "-" + strings.ToLower(rand.Text()[:5])
+}
+
+// Drain lets an instance finish what is in flight and ends it.
+func (f *Fleet) Drain(id, why string) error { return f.order(id, order{orderDrain, why}) }
+
+// Keep takes a drain back, as long as the instance was not told to end.
+func (f *Fleet) Keep(id, why string) error { return f.order(id, order{orderKeep, why}) }
+
+// Stop ends an instance without waiting for what is in flight.
+func (f *Fleet) Stop(id, why string) error { return f.order(id, order{orderStop, why}) }
+
+func (f *Fleet) order(id string, o order) error {
+	f.mu.Lock()
+	in := f.instances[id]
+	f.mu.Unlock()
+	if in == nil {
+		return fmt.Errorf("pool %s has no instance %s", f.pool.Name, id)
+	}
+	select {
+	case in.orders <- o:
+	default: // it has orders enough
+	}
+	return nil
+}
+
+// Wait returns when the fleet's goroutines have ended, after its context has. The instances go on.
+func (f *Fleet) Wait() { f.lives.Wait() }
+
+// Retire ends every instance, draining first, and returns when all are gone or ctx ends.
+func (f *Fleet) Retire(ctx context.Context, why string) error {
+	for {
+		f.mu.Lock()
+		n := len(f.instances)
+		for _, in := range f.instances {
+			if in.State != Draining && in.State != Stopping {
+				select {
+				case in.orders <- order{orderDrain, why}:
+				default:
+				}
+			}
+		}
+		f.mu.Unlock()
+		if n == 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("pool %s: %d instances still run: %w", f.pool.Name, n, ctx.Err())
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// View is an instance at one moment.
+type View struct {
+	ID       string
+	State    State
+	Since    time.Time // of the state
+	Why      string
+	Launched time.Time
+	Ready    time.Time
+	ETA      time.Duration // until it should be ready, from measured boots; 0 when it is, or nothing is known
+	Addr     string
+	Ref      string
+	InFlight int
+	Usage    Usage
+	Adopted  bool
+	Target   *target.Target // nil while it takes no traffic
+}
+
+// Instances returns all instances, the oldest first.
+func (f *Fleet) Instances(now time.Time) []View {
+	boot := f.Boots()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	out := make([]View, 0, len(f.instances))
+	for _, in := range f.instances {
+		v := View{
+			ID: in.ID, State: in.State, Since: in.since, Why: in.why, Launched: in.Launched, Ready: in.record.Ready,
+			Ref: in.Ref, Usage: in.usage, Adopted: in.adopted, Target: in.target,
+		}
+		if in.handle != nil {
+			v.Addr = in.handle.Addr()
+		}
+		if in.target != nil {
+			v.InFlight = in.target.InFlight()
+		}
+		if boot.Count > 0 && (in.State == Pending || in.State == Starting || in.State == Warming) {
+			v.ETA = max(time.Duration(boot.P50*float64(time.Second))-now.Sub(in.Launched), time.Second)
+		}
+		out = append(out, v)
+	}
+	slices.SortFunc(out, func(a, b View) int { return cmp.Or(a.Launched.Compare(b.Launched), cmp.Compare(a.ID, b.ID)) })
+	return out
+}
+
+// Boots sums up the measured boots, launch to ready.
+func (f *Fleet) Boots() scale.Sample {
+	f.mu.Lock()
+	s := slices.Clone(f.boots)
+	f.mu.Unlock()
+	if len(s) == 0 {
+		return scale.Sample{}
+	}
+	slices.Sort(s)
+	var sum, sum2 float64
+	for _, v := range s {
+		sum += v
+		sum2 += v * v
+	}
+	n := float64(len(s))
+	mean := sum / n
+	at := func(q float64) float64 { return s[max(int(math.Ceil(q*n)), 1)-1] }
+	return scale.Sample{
+		Count: len(s), Mean: mean, SD: math.Sqrt(max(sum2/n-mean*mean, 0)), P50: at(.5), P90: at(.9), P99: at(.99),
+	}
+}
+
+// Blocked says until when no launch is wise, and why, after launches that failed; the zero time when launches are fine.
+func (f *Fleet) Blocked() (until time.Time, why string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.notBefore, f.lastFail
+}
+
+// sample reads what every running instance uses, once a second.
+func (f *Fleet) sample() {
+	t := time.NewTicker(time.Second)
+	defer t.Stop()
+	for {
+		select {
+		case <-f.ctx.Done():
+			return
+		case <-t.C:
+		}
+		f.mu.Lock()
+		var running []*instance
+		for _, in := range f.instances {
+			if in.handle != nil && in.State != Stopping && in.State != Gone {
+				running = append(running, in)
+			}
+		}
+		f.mu.Unlock()
+		for _, in := range running {
+			u, err := in.handle.Usage()
+			if err != nil {
+				continue // unknown: the last sample grows old
+			}
+			now := time.Now()
+			f.samples.Set(in.ID, "cpu_utilization", u.CPU, now)
+			f.samples.Set(in.ID, "memory_bytes", float64(u.Memory), now)
+			f.mu.Lock()
+			in.usage = u
+			f.mu.Unlock()
+		}
+	}
+}

@@ -1,0 +1,119 @@
+package fleet
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+// record is what must survive Weir's own death: enough to find an instance again and to go on with it.
+type record struct {
+	ID       string    `json:"id"`
+	Pool     string    `json:"pool"`
+	Ref      string    `json:"ref,omitempty"` // "" until the provider has launched it
+	State    State     `json:"state"`
+	Launched time.Time `json:"launched"`
+	Ready    time.Time `json:"ready,omitzero"`
+}
+
+// Store keeps the records of all pools' instances, and the measured boots, in Weir's database.
+type Store struct{ db *bolt.DB }
+
+var (
+	instancesBucket = []byte("instances")
+	bootsBucket     = []byte("boots")
+)
+
+// NewStore prepares the database.
+func NewStore(db *bolt.DB) (*Store, error) {
+	err := db.Update(func(tx *bolt.Tx) error {
+		for _, b := range [][]byte{instancesBucket, bootsBucket} {
+			if _, err := tx.CreateBucketIfNotExists(b); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("preparing the database of instances: %w", err)
+	}
+	return &Store{db}, nil
+}
+
+// put writes a record. Writers at the same time share one commit.
+func (s *Store) put(r record) error {
+	b, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	return s.db.Batch(func(tx *bolt.Tx) error { return tx.Bucket(instancesBucket).Put([]byte(r.ID), b) })
+}
+
+func (s *Store) remove(id string) error {
+	return s.db.Batch(func(tx *bolt.Tx) error { return tx.Bucket(instancesBucket).Delete([]byte(id)) })
+}
+
+// load returns the records of one pool, or of all with "".
+func (s *Store) load(pool string) ([]record, error) {
+	var out []record
+	err := s.db.View(func(tx *bolt.Tx) error {
+		return tx.Bucket(instancesBucket).ForEach(func(k, v []byte) error {
+			var r record
+			if err := json.Unmarshal(v, &r); err != nil {
+				return fmt.Errorf("reading the record of instance %s: %w", k, err)
+			}
+			if pool == "" || r.Pool == pool {
+				out = append(out, r)
+			}
+			return nil
+		})
+	})
+	return out, err
+}
+
+// Known says whether an instance has a record.
+func (s *Store) Known(id string) bool {
+	found := false
+	s.db.View(func(tx *bolt.Tx) error {
+		found = tx.Bucket(instancesBucket).Get([]byte(id)) != nil
+		return nil
+	})
+	return found
+}
+
+// Pools returns the names of the pools that have records: a pool that left the config may still have instances.
+func (s *Store) Pools() ([]string, error) {
+	rs, err := s.load("")
+	seen := map[string]bool{}
+	var out []string
+	for _, r := range rs {
+		if !seen[r.Pool] {
+			seen[r.Pool] = true
+			out = append(out, r.Pool)
+		}
+	}
+	return out, err
+}
+
+// bootsKept is how many measured boots of a pool are remembered.
+const bootsKept = 100
+
+func (s *Store) putBoots(pool string, boots []float64) error {
+	b, err := json.Marshal(boots)
+	if err != nil {
+		return err
+	}
+	return s.db.Batch(func(tx *bolt.Tx) error { return tx.Bucket(bootsBucket).Put([]byte(pool), b) })
+}
+
+func (s *Store) loadBoots(pool string) (boots []float64) {
+	s.db.View(func(tx *bolt.Tx) error {
+		if v := tx.Bucket(bootsBucket).Get([]byte(pool)); v != nil {
+			return json.Unmarshal(v, &boots)
+		}
+		return nil
+	})
+	return boots
+}

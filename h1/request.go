@@ -1,0 +1,266 @@
+package h1
+
+import "bytes"
+
+// Request is the head of a request.
+type Request struct {
+	Head
+	Method   []byte
+	Target   []byte // origin-form, as it is forwarded: path and query
+	Path     []byte // without the query
+	Host     []byte
+	Expect   bool // the client waits for 100 Continue before it sends the body
+	IsHead   bool // the method is HEAD: the answer has no body
+	absolute bool
+}
+
+// Parse reads the head at the start of b. ErrMore: read on and call again with all bytes. Any other error is an
+// *Error with the status to answer before the connection is closed.
+func (r *Request) Parse(b []byte, l Limits) error {
+	if l.Head == 0 {
+		l.Head = DefaultLimits.Head
+	}
+	if l.URI == 0 {
+		l.URI = DefaultLimits.URI
+	}
+	if err := r.find(b, l.Head); err != nil {
+		if err == ErrMore && len(b) > l.URI && bytes.IndexByte(b, '\n') < 0 {
+			return ErrURITooLong
+		}
+		if err == ErrMore {
+			return early(b)
+		}
+		return err
+	}
+	nl := bytes.IndexByte(r.buf, '\n')
+	if nl < 1 || r.buf[nl-1] != '\r' {
+		return ErrLineEnd
+	}
+	if err := r.line(r.buf[:nl-1], l); err != nil {
+		return err
+	}
+	if err := r.parse(nl + 1); err != nil {
+		return err
+	}
+	return r.check()
+}
+
+// early refuses what no further byte can mend, so that a client that speaks another protocol hears at once.
+func early(b []byte) error {
+	for i, c := range b[:min(len(b), 32)] {
+		if c == ' ' && i > 0 {
+			break
+		}
+		if class[c]&isToken == 0 {
+			return ErrMethod
+		}
+	}
+	return ErrMore
+}
+
+func (r *Request) line(line []byte, l Limits) error {
+	sp := bytes.IndexByte(line, ' ')
+	if sp < 1 {
+		return ErrRequestLine
+	}
+	r.Method = line[:sp]
+	if !all(r.Method, isToken) {
+		return ErrMethod
+	}
+	rest := line[sp+1:]
+	sp = bytes.IndexByte(rest, ' ')
+	if sp < 1 {
+		return ErrRequestLine
+	}
+	target, version := rest[:sp], rest[sp+1:]
+	if len(target) > l.URI {
+		return ErrURITooLong
+	}
+	if !all(target, isURI) {
+		return ErrTarget
+	}
+	switch string(version) {
+	case "HTTP/1.1":
+		r.Minor = 1
+	case "HTTP/1.0":
+		r.Minor = 0
+	default:
+		if len(version) == 8 && string(version[:5]) == "HTTP/" && version[6] == '.' {
+			return ErrVersion
+		}
+		return ErrRequestLine
+	}
+	r.IsHead = string(r.Method) == "HEAD"
+	r.Expect, r.absolute, r.Host = false, false, nil
+	return r.form(target)
+}
+
+// form splits the request target by its form (RFC 9112 3.2).
+func (r *Request) form(target []byte) error {
+	switch {
+	case string(r.Method) == "CONNECT":
+		return ErrConnect
+	case target[0] == '/':
+	case string(target) == "*":
+		if string(r.Method) != "OPTIONS" {
+			return ErrTarget
+		}
+	default:
+		rest, ok := cutScheme(target)
+		if !ok {
+			return ErrTarget
+		}
+		i := bytes.IndexAny(rest, "/?")
+		if i < 0 {
+			r.Host, target = rest, slash
+		} else if r.Host, target = rest[:i], rest[i:]; target[0] == '?' {
+			return ErrTarget // "http://host?query": the path would have to be invented
+		}
+		if len(r.Host) == 0 || !all(r.Host, isHost) {
+			return ErrTarget
+		}
+		r.absolute = true
+	}
+	r.Target, r.Path = target, target
+	if i := bytes.IndexByte(target, '?'); i >= 0 {
+		r.Path = target[:i]
+	}
+	return nil
+}
+
+var slash = []byte("/")
+
+func cutScheme(b []byte) ([]byte, bool) {
+	for _, s := range [...]string{"http://", "https://"} {
+		if len(b) > len(s) && equalFold(b[:len(s)], s) {
+			return b[len(s):], true
+		}
+	}
+	return nil, false
+}
+
+func (r *Request) check() error {
+	hosts := 0
+	for i := range r.fields {
+		f := &r.fields[i]
+		v := r.buf[f.valueStart:f.valEnd]
+		switch f.kind {
+		case kHost:
+			hosts++
+			if !all(v, isHost) || r.absolute && !bytes.EqualFold(v, r.Host) {
+				return ErrHost
+			}
+			r.Host = v
+		case kExpect:
+			if !equalFold(v, "100-continue") {
+				return ErrExpect
+			}
+			r.Expect = r.Minor == 1 && (r.Chunked || r.Length > 0)
+		}
+	}
+	if hosts > 1 || hosts == 0 && r.Minor == 1 {
+		return ErrHost
+	}
+	if r.Upgrade && (r.Chunked || r.Length > 0) {
+		return ErrUpgrade
+	}
+	return nil
+}
+
+// HasBody says whether a body follows the head.
+func (r *Request) HasBody() bool { return r.Chunked || r.Length > 0 }
+
+// Idempotent says whether the method may be sent twice without harm (RFC 9110 9.2.2).
+func (r *Request) Idempotent() bool {
+	switch string(r.Method) {
+	case "GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE":
+		return true
+	}
+	return false
+}
+
+// Forward is what a proxy adds to a request.
+type Forward struct {
+	ClientIP  string // for X-Forwarded-For
+	TLS       bool   // X-Forwarded-Proto: https
+	Forwarded bool   // also write RFC 7239 Forwarded
+	Via       bool   // write Via
+}
+
+// Append appends the head as it is forwarded: the connection's own headers are left out, X-Forwarded-For is continued,
+// X-Forwarded-Proto and -Host are set anew.
+func (r *Request) Append(out []byte, f Forward) []byte {
+	out = append(out, r.Method...)
+	out = append(out, ' ')
+	out = append(out, r.Target...)
+	if r.Minor == 0 {
+		out = append(out, " HTTP/1.0\r\n"...) // the answer must not be chunked
+	} else {
+		out = append(out, " HTTP/1.1\r\n"...)
+	}
+	seen := false
+	out = r.appendFields(out, func(x *field) bool {
+		switch x.kind {
+		case kForwardedFor:
+			seen = true
+			return true
+		case kForwardedProto, kForwardedHost:
+			return true
+		case kForwarded:
+			return f.Forwarded
+		}
+		return r.drop(x)
+	})
+	if r.absolute && r.first(kHost) == nil {
+		out = append(append(append(out, "Host: "...), r.Host...), "\r\n"...)
+	}
+	out = append(out, "X-Forwarded-For: "...)
+	if seen {
+		out = r.appendValues(out, kForwardedFor)
+	}
+	out = append(out, f.ClientIP...)
+	proto := "http"
+	if f.TLS {
+		proto = "https"
+	}
+	out = append(append(out, "\r\nX-Forwarded-Proto: "...), proto...)
+	if len(r.Host) > 0 {
+		out = append(append(out, "\r\nX-Forwarded-Host: "...), r.Host...)
+	}
+	out = append(out, "\r\n"...)
+	if f.Forwarded {
+		out = r.appendForwarded(out, f.ClientIP, proto)
+	}
+	if f.Via {
+		out = append(out, "Via: 1.1 weir\r\n"...)
+	}
+	if r.Upgrade {
+		out = append(append(append(out, "Connection: upgrade\r\nUpgrade: "...), r.first(kUpgrade)...), "\r\n"...)
+	}
+	return append(out, "\r\n"...)
+}
+
+// appendValues appends all values of a header, each followed by a comma, so that one more can follow.
+func (r *Request) appendValues(out []byte, k kind) []byte {
+	for i := range r.fields {
+		if f := &r.fields[i]; f.kind == k && f.valEnd > f.valueStart {
+			out = append(append(out, r.buf[f.valueStart:f.valEnd]...), ", "...)
+		}
+	}
+	return out
+}
+
+func (r *Request) appendForwarded(out []byte, ip, proto string) []byte {
+	out = append(out, "Forwarded: "...)
+	out = r.appendValues(out, kForwarded)
+	out = append(out, "for="...)
+	if bytes.IndexByte([]byte(ip), ':') >= 0 {
+		out = append(append(append(out, `"[`...), ip...), `]"`...) // RFC 7239 6
+	} else {
+		out = append(out, ip...)
+	}
+	if len(r.Host) > 0 {
+		out = append(append(append(out, `;host="`...), r.Host...), '"')
+	}
+	return append(append(append(out, ";proto="...), proto...), "\r\n"...)
+}

@@ -1,0 +1,80 @@
+package h1
+
+import "bytes"
+
+// Response is the head of an answer.
+type Response struct {
+	Head
+	Status int
+	rest   []byte // from the space after the version to the end of the status line
+}
+
+// Parse reads the head at the start of b. ErrMore: read on and call again with all bytes. Any other error is an
+// *Error whose reason is worth logging; the client is answered 502.
+func (r *Response) Parse(b []byte, l Limits) error {
+	if l.Head == 0 {
+		l.Head = DefaultLimits.Head
+	}
+	if err := r.find(b, l.Head); err != nil {
+		return err
+	}
+	nl := bytes.IndexByte(r.buf, '\n')
+	// "HTTP/1.1 200" at the least, then a space and a reason or nothing.
+	if nl < 13 || r.buf[nl-1] != '\r' || string(r.buf[:7]) != "HTTP/1." || r.buf[8] != ' ' {
+		return ErrStatusLine
+	}
+	if v := r.buf[7]; v != '0' && v != '1' {
+		return ErrStatusLine
+	}
+	r.Minor = int(r.buf[7] - '0')
+	r.Status = 0
+	for _, c := range r.buf[9:12] {
+		if c < '0' || c > '9' {
+			return ErrStatusLine
+		}
+		r.Status = r.Status*10 + int(c-'0')
+	}
+	if r.Status < 100 || r.Status > 599 || nl > 13 && r.buf[12] != ' ' || !all(r.buf[12:nl-1], isValue) {
+		return ErrStatusLine
+	}
+	r.rest = r.buf[8 : nl+1]
+	return r.parse(nl + 1)
+}
+
+// Interim says that the final answer is still to come.
+func (r *Response) Interim() bool { return r.Status < 200 && r.Status != 101 }
+
+// bodyless says that no body follows, whatever the headers say (RFC 9112 6.3).
+func (r *Response) bodyless(toHead bool) bool {
+	return toHead || r.Status < 200 || r.Status == 204 || r.Status == 304
+}
+
+// UntilClose says that the answer's body ends where its connection does. toHead: it answers a HEAD request.
+func (r *Response) UntilClose(toHead bool) bool {
+	return !r.bodyless(toHead) && !r.Chunked && r.Length < 0
+}
+
+// EventStream says that the answer is a stream of server-sent events.
+func (r *Response) EventStream() bool {
+	v := r.first(kContentType)
+	const sse = "text/event-stream"
+	return len(v) >= len(sse) && equalFold(v[:len(sse)], sse)
+}
+
+// Append appends the head as it is forwarded. last says that the client's connection ends after this answer.
+func (r *Response) Append(out []byte, last, via bool) []byte {
+	out = append(out, "HTTP/1.1"...)
+	out = append(out, r.rest...)
+	out = r.appendFields(out, func(f *field) bool { return r.drop(f) })
+	if via {
+		out = append(out, "Via: 1.1 weir\r\n"...)
+	}
+	switch {
+	case r.Status == 101:
+		out = append(append(append(out, "Connection: upgrade\r\nUpgrade: "...), r.first(kUpgrade)...), "\r\n"...)
+	case r.Status < 200:
+	case last:
+		out = append(out, "Connection: close\r\n"...)
+	}
+	return append(out, "\r\n"...)
+}

@@ -1,0 +1,9 @@
+//go:build !unix
+
+package l7
+
+import "net"
+
+func alive(net.Conn) bool { return true }
+
+func isTemporary(error) bool { return false }

@@ -1,0 +1,532 @@
+package l7
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/weirlb/weir/admit"
+	"github.com/weirlb/weir/h1"
+	"github.com/weirlb/weir/pool"
+)
+
+// conn is one client connection, driven by one goroutine.
+type conn struct {
+	net.Conn
+	l       *Listener
+	e       *Engine
+	ip      string
+	due     due
+	up      atomic.Pointer[upstream] // of the exchange that runs
+	watched atomic.Uint64            // the number the watcher knows this connection by; 0 before it is watched
+	closing atomic.Bool              // Weir wants to be rid of the connection after the next answer
+
+	x      exchange
+	site   *Site         // of the exchange that runs
+	marks  uint64        // that the phases of this exchange were given
+	ready  chan struct{} // the lease was granted or refused
+	upload *upload       // of a body that did not come with its head; nil when there is none
+	in     []byte        // what was read from the client and not used yet is in[:n]
+	n      int
+	buf    *buffers
+}
+
+// buffers are what a connection needs while it is open: to read from the client, to write from, to read an answer's head.
+type buffers struct {
+	in, out [8 << 10]byte
+	head    [4 << 10]byte
+}
+
+var bufferPool = sync.Pool{New: func() any { return new(buffers) }}
+
+// past is a deadline that interrupts whoever is blocked.
+var (
+	past       = time.Unix(1, 0)
+	noDeadline time.Time
+)
+
+// sweep is called by the engine every sweepEvery.
+func (c *conn) sweep(now int64) {
+	p, at, v := c.due.load()
+	if p.cancellable() && c.watched.Load() == 0 {
+		c.watched.Store(c.e.watch.add(c))
+	}
+	if at != 0 && now > at && c.due.mark(v, markLate) {
+		c.interrupt(p)
+	}
+}
+
+// left is called by the watcher when the client has closed its side.
+func (c *conn) left() {
+	for {
+		p, _, v := c.due.load()
+		if !p.cancellable() || v&marks != 0 {
+			return
+		}
+		if c.due.mark(v, markGone) {
+			c.interrupt(p)
+			return
+		} // else it has just moved on: look again
+	}
+}
+
+// hurry asks the connection to end with its current answer, or now when it is idle.
+func (c *conn) hurry() {
+	c.closing.Store(true)
+	if p, _, v := c.due.load(); p == phaseIdle && c.due.mark(v, markClosed) {
+		c.interrupt(p)
+	}
+}
+
+// abort ends the connection now.
+func (c *conn) abort() {
+	p, _, v := c.due.load()
+	c.due.mark(v, markClosed)
+	c.SetDeadline(past)
+	c.interrupt(p)
+}
+
+// interrupt wakes the goroutine out of what it waits for in phase p.
+func (c *conn) interrupt(p phase) {
+	switch p {
+	case phaseIdle, phaseHead:
+		c.SetReadDeadline(past)
+	case phaseQueue:
+		if c.x.lease.Cancel(time.Now()) {
+			c.ready <- struct{}{} // capacity 1, and the lease will not be granted any more
+		}
+	case phaseTarget, phaseStream, phaseTunnel:
+		if u := c.up.Load(); u != nil {
+			u.SetDeadline(past)
+		}
+		if p != phaseTarget {
+			c.SetDeadline(past)
+		}
+	}
+}
+
+// after is the coarse time d from now; 0 stays 0: never.
+func (c *conn) after(d time.Duration) int64 {
+	if d <= 0 {
+		return 0
+	}
+	return c.e.clock.Load() + int64(d)
+}
+
+func (c *conn) serve() {
+	defer c.e.remove(c)
+	c.ip = ipOf(c.RemoteAddr())
+	c.buf = bufferPool.Get().(*buffers)
+	defer func() { bufferPool.Put(c.buf) }()
+	c.in = c.buf.in[:]
+	c.x.lease.Ready = func(*pool.Lease) { c.ready <- struct{}{} }
+	if s := c.l.site.Load(); s.MaxConns > 0 && c.l.conns.Load() > s.MaxConns {
+		c.refuse(crowded)
+		return
+	}
+	for {
+		s := c.l.site.Load()
+		if !c.readHead(s) || !c.exchange(s) {
+			return
+		}
+	}
+}
+
+// readHead reads until a whole request head is at hand. False: the connection is to be closed.
+func (c *conn) readHead(s *Site) bool {
+	c.due.enter(phaseIdle, c.after(s.KeepAlive))
+	if c.closing.Load() && c.n == 0 {
+		return false
+	}
+	begun := false
+	for {
+		if c.n > 0 {
+			err := c.x.request(c.in[:c.n], s.Limits)
+			if err == nil {
+				c.due.enter(phaseBusy, 0)
+				return true
+			}
+			if err != h1.ErrMore {
+				c.due.enter(phaseBusy, 0)
+				c.refuse(malformed(err))
+				return false
+			}
+			if !begun {
+				begun = true
+				c.due.enter(phaseHead, c.after(s.HeadTimeout))
+			}
+			if c.n == len(c.in) {
+				// The codec's limit on heads ends this: it refuses before a head outgrows memory.
+				bigger := make([]byte, 2*len(c.in))
+				copy(bigger, c.in)
+				c.in = bigger
+			}
+		}
+		k, err := c.Read(c.in[c.n:])
+		c.n += k
+		if k == 0 && err != nil {
+			if begun && c.due.marked()&markLate != 0 {
+				c.refuse(slow)
+			}
+			return false
+		}
+	}
+}
+
+// exchange runs one request to its end. False: the connection is to be closed.
+func (c *conn) exchange(s *Site) bool {
+	x := &c.x
+	c.site, c.marks, c.upload = s, 0, nil
+	if x.route(s) == nil {
+		return c.decline(noRoute)
+	}
+	if s.MaxBody > 0 && x.req.Length > s.MaxBody {
+		return c.decline(tooBig)
+	}
+	have, err := x.body(c.in[x.req.Len:c.n])
+	if err != nil {
+		c.refuse(malformed(err))
+		return false
+	}
+	out := x.forward(c.buf.out[:0], c.in[x.req.Len:x.req.Len+have], h1.Forward{ClientIP: c.ip, Forwarded: s.Forwarded, Via: s.Via})
+	c.n = copy(c.in, c.in[x.req.Len+have:c.n]) // what follows the request waits at the front
+
+	if err := c.acquire(); err != nil {
+		if err == errLeft {
+			return false
+		}
+		return c.decline(refusalOf(err))
+	}
+	u, err := c.attempts(out)
+	if err != nil {
+		return c.giveUp(u, err)
+	}
+	if x.resp.Status == 101 {
+		c.tunnel(u)
+		c.finish(u, nil)
+		return false
+	}
+	err = c.stream(u)
+	return c.finish(u, err)
+}
+
+// enter moves to a phase and gathers the marks that the last one was given.
+func (c *conn) enter(p phase, at int64) { c.marks |= c.due.enter(p, at) }
+
+var (
+	errLeft = errors.New("the client left")
+	errLate = errors.New("the target took too long")
+)
+
+// acquire gets a slot, waiting for one in the queue if it must.
+func (c *conn) acquire() error {
+	verdict, err := c.x.to.Pool.Acquire(&c.x.lease, time.Now())
+	if verdict == admit.Queue {
+		return c.wait()
+	}
+	return err
+}
+
+// wait waits until the lease is granted or refused, or the client leaves.
+func (c *conn) wait() error {
+	c.enter(phaseQueue, 0)
+	if c.marks&(markGone|markClosed) != 0 && c.x.lease.Cancel(time.Now()) {
+		return errLeft
+	}
+	<-c.ready
+	c.enter(phaseBusy, 0)
+	if c.marks&(markGone|markClosed) != 0 {
+		c.x.lease.Release(c.x.outcome(false, true), time.Now())
+		return errLeft
+	}
+	return c.x.lease.Err()
+}
+
+// attempts tries targets until one has begun to answer and the beginning is with the client. On an error the upstream, if any,
+// is the one that broke.
+func (c *conn) attempts(out []byte) (*upstream, error) {
+	x := &c.x
+	x.attempts = 1
+	fresh := false
+	for {
+		u, err := c.connect(fresh)
+		at := connecting
+		if err == nil {
+			at, err = c.try(u, out)
+			if err == nil {
+				return u, nil
+			}
+		}
+		c.endUpload(true)
+		c.up.Store(nil)
+		c.enter(phaseBusy, 0)
+		switch {
+		case c.marks&(markGone|markClosed) != 0:
+			return u, errLeft
+		case c.marks&markLate != 0:
+			return u, errLate
+		}
+		switch x.failed(at, u != nil && u.reused) {
+		case giveUp:
+			return u, err
+		case again:
+			fresh = true
+		case otherTarget:
+			x.attempts++
+			verdict, e := x.lease.Retry(pool.Outcome{Failed: true}, time.Now())
+			if verdict == admit.Queue {
+				e = c.wait()
+			}
+			if e != nil {
+				if e != errLeft && !errors.As(e, new(*admit.Refusal)) {
+					e = err // that there is no other target says less than why this one failed
+				}
+				closeUp(u)
+				return nil, e
+			}
+			fresh = false
+		}
+		closeUp(u)
+	}
+}
+
+func closeUp(u *upstream) {
+	if u != nil {
+		u.Close()
+	}
+}
+
+// staleAfter is how long an idle connection is trusted without a look when the request could not be sent twice.
+const staleAfter = int64(time.Second)
+
+func (c *conn) connect(fresh bool) (*upstream, error) {
+	x := &c.x
+	l := x.lease.Target().Link.(*link)
+	if !fresh {
+		now := c.e.clock.Load()
+		for u := l.take(); u != nil; u = l.take() {
+			if x.replay && x.repeatable || now-u.idleSince < staleAfter || alive(u.Conn) {
+				return u, nil
+			}
+			u.Close()
+		}
+	}
+	return l.dial(context.Background(), x.to.Connect)
+}
+
+// try sends the request and reads until the head of the final answer, which it passes on with the body bytes that came along.
+func (c *conn) try(u *upstream, out []byte) (stage, error) {
+	x := &c.x
+	c.up.Store(u)
+	c.enter(phaseTarget, c.after(x.to.FirstByte))
+	if c.marks&(markGone|markClosed) != 0 {
+		return connecting, errLeft
+	}
+	if k, err := u.Write(out); err != nil {
+		if k == 0 {
+			return connecting, err
+		}
+		return awaiting, err
+	}
+	if !x.reqBody.Done() {
+		c.startUpload(u)
+	}
+	return c.readAnswer(u)
+}
+
+func (c *conn) readAnswer(u *upstream) (stage, error) {
+	x := &c.x
+	rb, n := c.buf.head[:], 0
+	at := awaiting
+	for {
+		k, err := u.Read(rb[n:])
+		n += k
+		if k == 0 && err != nil {
+			if err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
+			return at, err
+		}
+		at = answering
+		for n > 0 {
+			// The request is on its way and will not be sent again: its buffer serves for the answer.
+			head, err := x.answer(c.buf.out[:0], rb[:n], c.closing.Load() || c.uploading(), c.site.Via)
+			if err == h1.ErrMore {
+				break
+			}
+			if err != nil {
+				return at, err
+			}
+			rest := rb[x.resp.Len:n]
+			if !x.begun {
+				if _, err := c.Write(head); err != nil {
+					c.marks |= markGone
+					return at, err
+				}
+				n = copy(rb, rest)
+				continue
+			}
+			return at, c.first(u, head, rest)
+		}
+		if n == len(rb) {
+			bigger := make([]byte, 2*len(rb))
+			copy(bigger, rb)
+			rb = bigger
+		}
+	}
+}
+
+// first passes on the final head together with the body bytes at hand, in one write.
+func (c *conn) first(u *upstream, head, rest []byte) error {
+	x := &c.x
+	c.enter(phaseStream, c.after(x.to.Idle))
+	if x.resp.Status == 101 {
+		head = append(head, rest...)
+		_, err := c.Write(head)
+		return err
+	}
+	k, err := x.respBody.Next(rest)
+	if err != nil {
+		x.begun = false // nothing has been written yet
+		return err
+	}
+	u.spoilt = k < len(rest) // bytes that nobody asked for: the connection cannot be trusted again
+	w, err := c.Write(append(head, rest[:k]...))
+	x.sent += int64(w)
+	if err != nil {
+		c.marks |= markGone
+		return err
+	}
+	return nil
+}
+
+// stream passes the rest of the answer on as it comes.
+func (c *conn) stream(u *upstream) error {
+	x := &c.x
+	for !x.respBody.Done() {
+		k, err := u.Read(c.buf.out[:])
+		if k > 0 {
+			c.enter(phaseStream, c.after(x.to.Idle))
+			n, bodyErr := x.respBody.Next(c.buf.out[:k])
+			if bodyErr != nil {
+				return bodyErr
+			}
+			u.spoilt = n < k
+			w, wErr := c.Write(c.buf.out[:n])
+			x.sent += int64(w)
+			if wErr != nil {
+				c.marks |= markGone
+				return wErr
+			}
+			continue
+		}
+		if err == io.EOF && x.respBody.UntilClose() {
+			return nil
+		}
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		return err
+	}
+	return nil
+}
+
+// finish ends an exchange whose answer has begun. err: the answer was cut.
+func (c *conn) finish(u *upstream, err error) bool {
+	x := &c.x
+	whole := c.endUpload(err != nil)
+	c.up.Store(nil)
+	c.enter(phaseBusy, 0)
+	if err == nil && c.marks == 0 && x.reusable() && !u.spoilt {
+		u.link.put(u, c.e.clock.Load())
+	} else {
+		u.Close()
+	}
+	left := c.marks&(markGone|markClosed) != 0
+	x.lease.Release(x.outcome(err != nil && !left, err != nil && left), time.Now())
+	if err != nil {
+		// A cut answer must look cut, also when only the end of the connection would have ended it.
+		reset(c.Conn)
+		return false
+	}
+	if !whole {
+		c.linger()
+		return false
+	}
+	return !x.last && c.marks == 0
+}
+
+// giveUp ends an exchange that no target answered.
+func (c *conn) giveUp(u *upstream, err error) bool {
+	x := &c.x
+	closeUp(u)
+	left := err == errLeft || c.marks&markGone != 0
+	badBody := c.upload != nil && c.upload.malformed != nil
+	x.lease.Release(x.outcome(!left && !badBody, left || badBody), time.Now())
+	switch {
+	case left:
+		return false
+	case x.begun:
+		reset(c.Conn)
+		return false
+	case badBody:
+		c.refuse(malformed(c.upload.malformed))
+		return false
+	case err == errLate:
+		c.refuse(lateTarget("timeouts.first_byte", x.to.FirstByte))
+		return false
+	}
+	var full *admit.Refusal
+	if errors.As(err, &full) {
+		return c.decline(refusalOf(err))
+	}
+	return c.decline(brokenTarget("the target failed before it answered: " + err.Error()))
+}
+
+// decline answers a request that is not forwarded. The connection lives on when the request's end is known.
+func (c *conn) decline(r refusal) bool {
+	x := &c.x
+	if x.req.Close || x.req.HasBody() || c.closing.Load() || c.marks != 0 {
+		c.refuse(r)
+		return false
+	}
+	if !x.forwarded {
+		c.n = copy(c.in, c.in[x.req.Len:c.n])
+	}
+	_, err := c.Write(r.append(c.buf.out[:0], x.req.IsHead, false))
+	return err == nil
+}
+
+// refuse answers and ends the connection so that the client can read the answer.
+func (c *conn) refuse(r refusal) {
+	if _, err := c.Write(r.append(nil, c.x.req.IsHead, true)); err == nil {
+		c.linger()
+	}
+}
+
+// linger closes the write side and discards for a moment what the client still sends: closing at once would reset the
+// connection, and the answer with it.
+func (c *conn) linger() {
+	if t, ok := c.Conn.(interface{ CloseWrite() error }); ok && t.CloseWrite() == nil {
+		c.SetReadDeadline(time.Now().Add(time.Second))
+		io.CopyN(io.Discard, c.Conn, 1<<20)
+	}
+}
+
+func ipOf(a net.Addr) string {
+	if t, ok := a.(*net.TCPAddr); ok {
+		return t.AddrPort().Addr().Unmap().WithZone("").String()
+	}
+	return "unknown"
+}
+
+// reset makes the close of a connection visible as an error.
+func reset(c net.Conn) {
+	if t, ok := c.(*net.TCPConn); ok {
+		t.SetLinger(0)
+	}
+}

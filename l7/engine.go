@@ -1,0 +1,224 @@
+// Package l7 is the HTTP load balancer: it accepts connections, reads requests, sends each to a target that its pool
+// chose, and streams the answer back as it comes.
+//
+// The logic of one request is exchange, which does no I/O. This engine drives it with a goroutine per connection (conn.go).
+package l7
+
+import (
+	"context"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/weirlb/weir/h1"
+	"github.com/weirlb/weir/pool"
+	"github.com/weirlb/weir/route"
+)
+
+// Site is what a listener serves: immutable, and swapped whole on a reload.
+type Site struct {
+	Routes *route.Table
+	To     []*Route // by the index that Routes.Match returns
+
+	Limits      h1.Limits
+	MaxBody     int64         // bytes of a request's body by its Content-Length; 0 means no limit
+	MaxConns    int64         // connections of the listener; 0 means no limit
+	HeadTimeout time.Duration // for a whole request head, from its first byte
+	KeepAlive   time.Duration // a connection may be idle between requests
+	Forwarded   bool          // write RFC 7239 Forwarded
+	Via         bool
+}
+
+// Route is where a route leads.
+type Route struct {
+	Pool      *pool.Pool
+	Connect   time.Duration // to open a connection to a target
+	FirstByte time.Duration // from the end of the request to the first byte of the answer
+	Idle      time.Duration // between two bytes of an answer, or of a tunnel; there is no limit on the whole
+}
+
+// Engine serves any number of listeners.
+type Engine struct {
+	mu        sync.Mutex
+	conns     map[*conn]struct{}
+	listeners []*Listener
+	down      atomic.Bool
+	idle      chan struct{} // closed when down and the last connection ended
+	clock     atomic.Int64  // coarse: nanoseconds since the epoch, as of the last sweep
+	watch     watcher
+	stop      chan struct{}
+	ended     sync.WaitGroup
+}
+
+// sweepEvery is how precise timeouts are, and how soon after its start an exchange is watched for a client that leaves.
+const sweepEvery = 50 * time.Millisecond
+
+// NewEngine starts an engine; Close ends it.
+func NewEngine() (*Engine, error) {
+	e := &Engine{conns: map[*conn]struct{}{}, idle: make(chan struct{}), stop: make(chan struct{})}
+	e.clock.Store(time.Now().UnixNano())
+	if err := e.watch.open(); err != nil {
+		return nil, err
+	}
+	e.ended.Go(e.sweep)
+	e.ended.Go(func() { e.watch.run() })
+	return e, nil
+}
+
+// Listener is one address that the engine accepts on.
+type Listener struct {
+	net.Listener
+	e     *Engine
+	site  atomic.Pointer[Site]
+	conns atomic.Int64
+}
+
+// Serve begins to accept on ln. It returns at once; the listener is closed by Close.
+func (e *Engine) Serve(ln net.Listener, s *Site) *Listener {
+	l := &Listener{Listener: ln, e: e}
+	l.site.Store(s)
+	e.mu.Lock()
+	e.listeners = append(e.listeners, l)
+	e.mu.Unlock()
+	e.ended.Go(l.accept)
+	return l
+}
+
+// SetSite changes what the listener serves, from the next request on.
+func (l *Listener) SetSite(s *Site) { l.site.Store(s) }
+
+// Connections is how many client connections the listener has open.
+func (l *Listener) Connections() int64 { return l.conns.Load() }
+
+func (l *Listener) accept() {
+	for {
+		nc, err := l.Listener.Accept()
+		if err != nil {
+			if ne, ok := err.(net.Error); ok && ne.Timeout() || isTemporary(err) {
+				// Out of descriptors or memory: there is nobody to tell, and it passes.
+				time.Sleep(10 * time.Millisecond)
+				continue
+			}
+			return
+		}
+		c := &conn{Conn: nc, l: l, e: l.e, ready: make(chan struct{}, 1)}
+		if !l.e.add(c) {
+			nc.Close()
+			continue
+		}
+		go c.serve()
+	}
+}
+
+func (e *Engine) add(c *conn) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.down.Load() {
+		return false
+	}
+	e.conns[c] = struct{}{}
+	c.l.conns.Add(1)
+	return true
+}
+
+func (e *Engine) remove(c *conn) {
+	e.watch.forget(c)
+	c.Close()
+	c.l.conns.Add(-1)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.conns, c)
+	if len(e.conns) == 0 && e.down.Load() {
+		close(e.idle)
+	}
+}
+
+// sweep is the one timer of all connections: per request there is no timer to set, only a number to store.
+func (e *Engine) sweep() {
+	t := time.NewTicker(sweepEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-e.stop:
+			return
+		case now := <-t.C:
+			ns := now.UnixNano()
+			e.clock.Store(ns)
+			e.mu.Lock()
+			for c := range e.conns {
+				c.sweep(ns)
+			}
+			e.mu.Unlock()
+		}
+	}
+}
+
+// Shutdown stops accepting, lets every request in flight finish, and returns when the last one has, or with the context's
+// error when that ends first. Idle connections are closed at once.
+func (e *Engine) Shutdown(ctx context.Context) error {
+	e.mu.Lock()
+	if !e.down.Swap(true) {
+		for _, l := range e.listeners {
+			l.Listener.Close()
+		}
+		for c := range e.conns {
+			c.hurry()
+		}
+		if len(e.conns) == 0 {
+			close(e.idle)
+		}
+	}
+	e.mu.Unlock()
+	select {
+	case <-e.idle:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Active is how many connections are open.
+func (e *Engine) Active() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.conns)
+}
+
+// Close ends everything at once, what is in flight included.
+func (e *Engine) Close() {
+	e.mu.Lock()
+	e.down.Store(true)
+	for _, l := range e.listeners {
+		l.Listener.Close()
+	}
+	for c := range e.conns {
+		c.abort()
+	}
+	e.mu.Unlock()
+	close(e.stop)
+	e.watch.close()
+	e.ended.Wait()
+}
+
+// Forget drops a listener that was closed.
+func (e *Engine) Forget(l *Listener) {
+	l.Listener.Close()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for i := range e.listeners {
+		if e.listeners[i] == l {
+			e.listeners = append(e.listeners[:i], e.listeners[i+1:]...)
+			return
+		}
+	}
+}
+
+// Expire closes connections to targets that have been idle for too long.
+func Expire(ts []pool.TargetStats, now time.Time) {
+	for _, t := range ts {
+		if l, ok := t.Target.Link.(*link); ok {
+			l.expire(now.UnixNano())
+		}
+	}
+}

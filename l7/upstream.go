@@ -1,0 +1,102 @@
+package l7
+
+import (
+	"context"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/weirlb/weir/target"
+)
+
+// upstream is one connection to a target.
+type upstream struct {
+	net.Conn
+	link      *link
+	reused    bool
+	spoilt    bool  // it sent more than was asked for
+	idleSince int64 // coarse clock, nanoseconds
+}
+
+// link is what the engine keeps for one target: its idle connections, the most recently used on top.
+type link struct {
+	addr   string
+	max    int
+	maxAge time.Duration
+
+	mu     sync.Mutex
+	idle   []*upstream
+	closed bool
+}
+
+// Link prepares a target for this engine: it keeps up to maxIdle idle connections to it, each for at most maxAge.
+func Link(t *target.Target, maxIdle int, maxAge time.Duration) {
+	t.Link = &link{addr: t.Addr, max: maxIdle, maxAge: maxAge}
+}
+
+// Unlink closes a target's idle connections; those in use are closed when they are given back.
+func Unlink(t *target.Target) {
+	if l, ok := t.Link.(*link); ok {
+		l.mu.Lock()
+		idle := l.idle
+		l.idle, l.closed = nil, true
+		l.mu.Unlock()
+		for _, u := range idle {
+			u.Close()
+		}
+	}
+}
+
+// take returns an idle connection, nil when there is none.
+func (l *link) take() *upstream {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := len(l.idle)
+	if n == 0 {
+		return nil
+	}
+	u := l.idle[n-1]
+	l.idle[n-1] = nil
+	l.idle = l.idle[:n-1]
+	return u
+}
+
+// dial opens a new connection.
+func (l *link) dial(ctx context.Context, timeout time.Duration) (*upstream, error) {
+	d := net.Dialer{Timeout: timeout}
+	c, err := d.DialContext(ctx, "tcp", l.addr)
+	if err != nil {
+		return nil, err
+	}
+	return &upstream{Conn: c, link: l}, nil
+}
+
+// put gives a connection back that can serve again.
+func (l *link) put(u *upstream, now int64) {
+	u.reused, u.idleSince = true, now
+	l.mu.Lock()
+	keep := !l.closed && len(l.idle) < l.max
+	if keep {
+		l.idle = append(l.idle, u)
+	}
+	l.mu.Unlock()
+	if !keep {
+		u.Close()
+	}
+}
+
+// expire closes the connections that have been idle for longer than maxAge: the oldest are at the bottom.
+func (l *link) expire(now int64) {
+	l.mu.Lock()
+	n := 0
+	for n < len(l.idle) && now-l.idle[n].idleSince > int64(l.maxAge) {
+		n++
+	}
+	old := slices.Clone(l.idle[:n])
+	l.idle = slices.Delete(l.idle, 0, n)
+	l.mu.Unlock()
+	for _, u := range old {
+		u.Close()
+	}
+}

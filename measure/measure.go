@@ -1,0 +1,61 @@
+// Package measure keeps the latest samples of every instance, each with its age: a value that is too old, or never
+// came, is unknown, which is never the same as 0.
+package measure
+
+import (
+	"sync"
+	"time"
+)
+
+// Fresh is how old a sample may be before it counts as unknown.
+const Fresh = 10 * time.Second
+
+// Store holds samples by instance and metric. The zero value is ready.
+type Store struct {
+	mu sync.Mutex
+	by map[string]map[string]sample
+}
+
+type sample struct {
+	at    time.Time
+	value float64
+}
+
+// Set records a sample of an instance's metric.
+func (s *Store) Set(instance, metric string, value float64, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.by == nil {
+		s.by = map[string]map[string]sample{}
+	}
+	m := s.by[instance]
+	if m == nil {
+		m = map[string]sample{}
+		s.by[instance] = m
+	}
+	m[metric] = sample{now, value}
+}
+
+// Of returns an instance's fresh metrics, nil when there are none. The map is the caller's.
+func (s *Store) Of(instance string, now time.Time) map[string]float64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out map[string]float64
+	for k, v := range s.by[instance] {
+		if now.Sub(v.at) > Fresh {
+			continue
+		}
+		if out == nil {
+			out = make(map[string]float64, len(s.by[instance]))
+		}
+		out[k] = v.value
+	}
+	return out
+}
+
+// Forget drops all samples of an instance.
+func (s *Store) Forget(instance string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.by, instance)
+}

@@ -1,0 +1,211 @@
+// Package window keeps sliding windows over events: counts and distributions of the last seconds. Every method
+// takes now; nothing here reads a clock or locks, the owner does both.
+package window
+
+import (
+	"math"
+	"math/bits"
+	"time"
+)
+
+// Counter counts events over a sliding window of whole buckets. The zero value is not usable; see NewCounter.
+type Counter struct {
+	bucket time.Duration
+	counts []uint64
+	head   int64 // number of the newest bucket since the epoch
+}
+
+// NewCounter returns a counter that can look back over n buckets of the given length.
+func NewCounter(bucket time.Duration, n int) *Counter {
+	return &Counter{bucket: bucket, counts: make([]uint64, n)}
+}
+
+func (c *Counter) advance(now time.Time) {
+	b := now.UnixNano() / int64(c.bucket)
+	if b <= c.head {
+		return // the same bucket, or a clock that was set back: count into the newest
+	}
+	if b-c.head >= int64(len(c.counts)) {
+		clear(c.counts)
+	} else {
+		for i := c.head + 1; i <= b; i++ {
+			c.counts[i%int64(len(c.counts))] = 0
+		}
+	}
+	c.head = b
+}
+
+// Add counts n events at now.
+func (c *Counter) Add(now time.Time, n uint64) {
+	c.advance(now)
+	c.counts[c.head%int64(len(c.counts))] += n
+}
+
+// Sum is the number of events in the last span before now, in whole buckets, the current one included.
+func (c *Counter) Sum(now time.Time, span time.Duration) uint64 {
+	c.advance(now)
+	n := min(max(int64(span/c.bucket), 1), int64(len(c.counts)))
+	var sum uint64
+	for i := range n {
+		if b := c.head - i; b >= 0 {
+			sum += c.counts[b%int64(len(c.counts))]
+		}
+	}
+	return sum
+}
+
+// Rate is events per second over the last span before now. The current bucket is not full yet, so only the part of it that
+// has passed counts as time.
+func (c *Counter) Rate(now time.Time, span time.Duration) float64 {
+	sum := c.Sum(now, span)
+	n := min(max(int64(span/c.bucket), 1), int64(len(c.counts)))
+	passed := now.UnixNano() - c.head*int64(c.bucket)
+	length := time.Duration((n-1)*int64(c.bucket) + min(max(passed, 0), int64(c.bucket)))
+	if length <= 0 {
+		length = c.bucket
+	}
+	return float64(sum) / length.Seconds()
+}
+
+// Buckets of a Distribution: 8 to an octave, from 1 µs on; the relative error of a quantile is under 9 %.
+const (
+	perOctave = 8
+	octaves   = 34 // 2^34 µs is about 4.7 hours
+	nBuckets  = perOctave * octaves
+)
+
+func bucketOf(d time.Duration) int {
+	us := uint64(max(d/time.Microsecond, 1))
+	o := bits.Len64(us) - 1 // octave
+	var sub uint64
+	if o >= 3 {
+		sub = us >> (o - 3) & (perOctave - 1)
+	} else {
+		sub = us << (3 - o) & (perOctave - 1)
+	}
+	return min(o*perOctave+int(sub), nBuckets-1)
+}
+
+// upper is the upper bound of bucket i in seconds.
+func upper(i int) float64 {
+	o, sub := i/perOctave, i%perOctave
+	return math.Ldexp(1+float64(sub+1)/perOctave, o) * 1e-6
+}
+
+type slice struct {
+	counts [nBuckets]uint32
+	n      uint64
+	sum    float64 // seconds
+	sum2   float64
+}
+
+// Distribution keeps durations of the last minute or so, and cumulative counts since the start.
+type Distribution struct {
+	span   time.Duration // of one slice
+	slices []slice
+	head   int64
+	total  slice64
+}
+
+type slice64 struct {
+	counts [nBuckets]uint64
+	n      uint64
+	sum    float64
+}
+
+// NewDistribution returns a distribution over a window of n slices of the given span.
+func NewDistribution(span time.Duration, n int) *Distribution {
+	return &Distribution{span: span, slices: make([]slice, n)}
+}
+
+func (d *Distribution) advance(now time.Time) {
+	b := now.UnixNano() / int64(d.span)
+	if b <= d.head {
+		return
+	}
+	if b-d.head >= int64(len(d.slices)) {
+		clear(d.slices)
+	} else {
+		for i := d.head + 1; i <= b; i++ {
+			d.slices[i%int64(len(d.slices))] = slice{}
+		}
+	}
+	d.head = b
+}
+
+// Observe adds one duration at now. Negative durations count as 0.
+func (d *Distribution) Observe(now time.Time, v time.Duration) {
+	d.advance(now)
+	v = max(v, 0)
+	i, s := bucketOf(v), v.Seconds()
+	w := &d.slices[d.head%int64(len(d.slices))]
+	w.counts[i]++
+	w.n++
+	w.sum += s
+	w.sum2 += s * s
+	d.total.counts[i]++
+	d.total.n++
+	d.total.sum += s
+}
+
+// Summary sums up the window: seconds throughout. Count 0 means nothing was observed in it.
+type Summary struct {
+	Count                   uint64
+	Mean, SD                float64
+	P50, P90, P95, P99, Max float64
+}
+
+// Summarize sums up the window that ends at now.
+func (d *Distribution) Summarize(now time.Time) Summary {
+	d.advance(now)
+	var all [nBuckets]uint64
+	var s Summary
+	var sum, sum2 float64
+	for i := range d.slices {
+		w := &d.slices[i]
+		if w.n == 0 {
+			continue
+		}
+		for j, c := range w.counts {
+			all[j] += uint64(c)
+		}
+		s.Count += w.n
+		sum += w.sum
+		sum2 += w.sum2
+	}
+	if s.Count == 0 {
+		return s
+	}
+	n := float64(s.Count)
+	s.Mean = sum / n
+	s.SD = math.Sqrt(max(sum2/n-s.Mean*s.Mean, 0))
+	for _, q := range []struct {
+		p  float64
+		to *float64
+	}{{.5, &s.P50}, {.9, &s.P90}, {.95, &s.P95}, {.99, &s.P99}, {1, &s.Max}} {
+		rank, seen := uint64(math.Ceil(q.p*n)), uint64(0)
+		for j, c := range all {
+			if seen += c; seen >= max(rank, 1) {
+				*q.to = upper(j)
+				break
+			}
+		}
+	}
+	return s
+}
+
+// Cumulative returns, for each bound in seconds, how many durations since the start were at most that long, and
+// count and sum of all. A duration counts by the upper bound of the bucket it fell into.
+func (d *Distribution) Cumulative(bounds []float64) (counts []uint64, n uint64, sum float64) {
+	counts = make([]uint64, len(bounds))
+	var run uint64
+	j := 0
+	for i, b := range bounds {
+		for j < nBuckets && upper(j) <= b*(1+1e-9) {
+			run += d.total.counts[j]
+			j++
+		}
+		counts[i] = run
+	}
+	return counts, d.total.n, d.total.sum
+}
