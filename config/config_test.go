@@ -97,10 +97,11 @@ func pointsAtPath(t *testing.T, src []byte, e Error) {
 	if e.Path == "" {
 		return
 	}
-	there := strings.TrimLeft(string(line[e.Column-1:]), `"`)
+	there := string(line[e.Column-1:])
 	if strings.HasSuffix(e.Path, "]") && there != "" && !strings.ContainsAny(there[:1], " -,") {
 		return // an item of a list, which may be anything
 	}
+	there = strings.TrimPrefix(there, `"`)
 	for _, key := range regexp.MustCompile(`[^.\[\]"]+`).FindAllString(e.Path, -1) {
 		if strings.HasPrefix(there, key) {
 			return
@@ -170,7 +171,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 				Path: "/health/ready", Method: "POST", Interval: of(10 * time.Second), Timeout: of(2 * time.Second), Healthy: 1, Unhealthy: 3,
 				Expect: Expect{
 					Status: StatusList{200, 204},
-					JSON:   map[string]any{"model_loaded": true, "checks.gpus": 2.0, "name": "sd", "tags": []any{"a", map[string]any{"b": 1.5}}},
+					JSON:   map[string]any{"model_loaded": true, "checks.gpus": 2.0, "name": "sd", "error": nil, "tags": []any{"a", map[string]any{"b": 1.5}}},
 					Body:   "ok",
 				},
 			},
@@ -194,7 +195,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 				Log:          InstanceLog{1 << 20, 5},
 			},
 			Scale: &Scale{
-				Min: 2, Max: 15, Desired: new(3),
+				Min: 0, Max: 15, Desired: new(3),
 				Policies:      []Policy{{Target: &TargetPolicy{"in_flight", 1.5}}, {Queue: &QueuePolicy{of(500 * time.Millisecond)}}},
 				ScaleInWindow: of(2 * time.Minute), ZeroAfter: of(10 * time.Minute), MaxLaunching: 4,
 			},

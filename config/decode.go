@@ -84,8 +84,11 @@ func (d *decoder) decode(n *node, v reflect.Value, path string, f field) {
 		return
 	}
 	if n.kind == nullKind {
-		d.null(n, v, path)
+		d.null(v, path)
 		return
+	}
+	if n.fromEnv() {
+		d.expanded[path] = n
 	}
 	if v.Kind() == reflect.Pointer {
 		made := fresh(v.Type().Elem())
@@ -101,8 +104,13 @@ func (d *decoder) decode(n *node, v reflect.Value, path string, f field) {
 		quantity(d, n, p, path, parseSize)
 		return
 	case *Target:
-		if n.kind == stringKind {
+		switch n.kind {
+		case stringKind:
 			p.Address = n.text
+			return
+		case mapKind:
+		default:
+			d.mismatch(n, path, `a target; write "127.0.0.1:9001" or {address: "127.0.0.1:9001", weight: 1}`)
 			return
 		}
 	case *StatusList:
@@ -144,10 +152,10 @@ func fresh(t reflect.Type) reflect.Value {
 }
 
 // null refuses a key without a value: it is more often an indentation that
-// slipped than a wish for the default. Where an error was recorded, the null
-// only stands for that.
-func (d *decoder) null(n *node, v reflect.Value, path string) {
-	if d.failed(path) {
+// slipped than a wish for the default. Only a value of any form may be null.
+// Where an error was recorded, the null only stands for that.
+func (d *decoder) null(v reflect.Value, path string) {
+	if d.failed(path) || v.Kind() == reflect.Interface {
 		return
 	}
 	t := v.Type()
@@ -261,9 +269,13 @@ func (d *decoder) list(n *node, v reflect.Value, path string, f field) {
 func (d *decoder) text(n *node, v reflect.Value, path string, f field) {
 	switch {
 	case n.kind == intKind || n.kind == floatKind || n.kind == boolKind:
-		d.fail(path, "%s is not text here; put it in quotes: %q", n.text, n.text)
+		example := f.example
+		if !strings.HasPrefix(example, `"`) {
+			example = strconv.Quote(n.text)
+		}
+		d.fail(path, "%s is not text here; put it in quotes, as in %s", n.text, example)
 	case n.kind != stringKind:
-		d.mismatch(n, path, "text")
+		d.mismatch(n, path, "text; write one value")
 	case n.text == "" && f.notEmpty:
 		d.fail(path, "is empty; write a value, or remove it for the default")
 	case f.enum != nil && !slices.Contains(f.enum, n.text):
@@ -346,11 +358,7 @@ func (d *decoder) boolean(n *node, v reflect.Value, path string) {
 
 // quantity sets a number with a unit.
 func quantity[T Duration | Size](d *decoder, n *node, to *T, path string, parse func(string) (T, error)) {
-	if n.kind == mapKind || n.kind == listKind || n.kind == boolKind {
-		d.mismatch(n, path, "a number with a unit")
-		return
-	}
-	value, err := parse(n.text)
+	value, err := parse(n.text) // a mapping or a list has no text, which is no quantity either
 	if err != nil {
 		d.fail(path, "%s %v", n.describe(), err)
 		return

@@ -44,6 +44,7 @@ type position struct{ line, column int }
 type report struct {
 	file     string
 	where    map[string]position // of every path that the file has
+	expanded map[string]*node    // of every path whose text came from the environment
 	errs     []Error
 	warnings []Error
 }
@@ -87,8 +88,15 @@ func (r *report) warn(path, format string, args ...any) {
 	r.warnings = append(r.warnings, r.finding(r.find(path), path, format, args))
 }
 
+// finding makes an Error. A value of the environment may be a secret, and
+// errors end in logs, so the message shows ${NAME} in its place; what has
+// less than three letters is no secret.
 func (r *report) finding(at position, path, format string, args []any) Error {
-	return Error{File: r.file, Line: at.line, Column: at.column, Path: path, Message: fmt.Sprintf(format, args...)}
+	message := fmt.Sprintf(format, args...)
+	if n := r.expanded[path]; n != nil && len(n.text) >= 3 {
+		message = strings.ReplaceAll(message, n.text, n.source)
+	}
+	return Error{File: r.file, Line: at.line, Column: at.column, Path: path, Message: message}
 }
 
 // errors gives what was recorded, in the order of the file.

@@ -25,7 +25,7 @@ func Load(path string) (*Config, error) {
 // the file; lookup finds the values of ${NAME}, as [os.LookupEnv] does. The
 // error is always [Errors], with every mistake.
 func Parse(name string, src []byte, lookup func(string) (string, bool)) (*Config, error) {
-	r := &report{file: name, where: map[string]position{}}
+	r := &report{file: name, where: map[string]position{}, expanded: map[string]*node{}}
 	root := buildTree(r, src, lookup)
 	if root == nil {
 		return nil, r.errors()

@@ -54,7 +54,7 @@ const minimal = `an empty file serves nothing; the shortest one that does is
       api: {targets: ["127.0.0.1:9001", "127.0.0.1:9002"]}`
 
 // maxDepth bounds how deep a file nests.
-const maxDepth = 100
+const maxDepth = 30
 
 // buildTree parses src. It returns nil when nothing sensible can follow.
 func buildTree(r *report, src []byte, lookup func(string) (string, bool)) *node {
@@ -117,6 +117,8 @@ func syntaxError(r *report, src []byte, err error) {
 		message += `; put text with braces in quotes, as in "${NAME}" or "{{.Port}}"`
 	case strings.HasPrefix(strings.TrimLeft(line, " "), "\t"):
 		message += "; indent with spaces"
+	case strings.Contains(message, "mapping value is not allowed"):
+		message += `; put text that holds ": " in quotes`
 	}
 	r.failAt(at, "", "this is not YAML: %s", message)
 }
@@ -225,14 +227,14 @@ func (b *builder) merge(m, source *node, seen map[string]position, path string) 
 	case listKind:
 		for _, one := range source.items {
 			if one.kind != mapKind {
-				b.failAt(source.at, child(path, "<<"), "only mappings can be merged, and this list has %s", one.describe())
+				b.failAt(source.at, child(path, "<<"), "%s cannot be merged, only mappings can; write <<: *name, with &name before a mapping", one.describe())
 				return
 			}
 			b.merge(m, one, seen, path)
 		}
 	default:
 		if path := child(path, "<<"); !b.failed(path) {
-			b.failAt(source.at, path, "only mappings can be merged, and this is %s", source.describe())
+			b.failAt(source.at, path, "%s cannot be merged, only mappings can; write <<: *name, with &name before a mapping", source.describe())
 		}
 	}
 }

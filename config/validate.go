@@ -56,8 +56,8 @@ func (v checker) positive(path string, n int64, example string) {
 
 func (v checker) admin(a Admin) {
 	const path = "admin.address"
-	host, ok := v.address(path, a.Address, true)
-	if !ok || a.Token != "" || isLoopback(host) {
+	host, ok := v.address(path, a.Address, "127.0.0.1:9900")
+	if !ok || a.Token != "" || v.failed("admin.token") || isLoopback(host) {
 		return
 	}
 	v.fail(path, `%q can be reached from other machines, so it needs a token; write token: "${WEIR_TOKEN}" beside it, or the address "127.0.0.1:9900"`, a.Address)
@@ -76,7 +76,7 @@ func (v checker) listeners(cfg *Config) {
 		if !v.has(at) {
 			continue
 		}
-		host, ok := v.address(at, l.Address, true)
+		host, ok := v.address(at, l.Address, ":8080")
 		if !ok {
 			continue
 		}
@@ -168,11 +168,7 @@ func (v checker) unused(cfg *Config) {
 
 // address checks "host:port" and gives its host. Addresses to listen on may
 // have no host, and port 0 for any free one.
-func (v checker) address(path, address string, listen bool) (host string, ok bool) {
-	example := "127.0.0.1:9001"
-	if listen {
-		example = ":8080"
-	}
+func (v checker) address(path, address, example string) (host string, ok bool) {
 	host, port, err := net.SplitHostPort(address)
 	n, portErr := strconv.ParseUint(port, 10, 16)
 	_, ipErr := netip.ParseAddr(host)
@@ -184,12 +180,12 @@ func (v checker) address(path, address string, listen bool) (host string, ok boo
 	case err != nil && strings.Count(address, ":") > 1:
 		v.fail(path, "%q is not host:port; an IPv6 address goes in brackets, as in \"[::1]:8080\"", address)
 	case err != nil:
-		v.fail(path, "%q has no port; write for example %q", address, example)
+		v.fail(path, "%q has no port; write for example %q", address, withPort(address, example))
 	case portErr != nil:
 		v.fail(path, "%q has the port %q; a port is a number from 1 to 65535", address, port)
-	case !listen && n == 0:
+	case example == exampleTarget && n == 0:
 		v.fail(path, "%q has the port 0; a target listens on a port from 1 to 65535", address)
-	case !listen && host == "":
+	case example == exampleTarget && host == "":
 		v.fail(path, "%q has no host; write for example %q", address, "127.0.0.1"+address)
 	case host != "" && ipErr != nil && !isHostname(host):
 		v.fail(path, "%q has the host %q, which is neither an IP address nor a name; write for example %q", address, host, example)
@@ -197,6 +193,20 @@ func (v checker) address(path, address string, listen bool) (host string, ok boo
 		return host, true
 	}
 	return host, false
+}
+
+// exampleTarget is the example for addresses to connect to.
+const exampleTarget = "127.0.0.1:9001"
+
+// withPort makes an address of one that lacks its port, or its host.
+func withPort(address, example string) string {
+	if _, err := strconv.ParseUint(address, 10, 16); err == nil {
+		return ":" + address
+	}
+	if isHostname(address) {
+		return address + example[strings.LastIndexByte(example, ':'):]
+	}
+	return example
 }
 
 // isHostname reports whether s can be a name in DNS: at most 253 characters

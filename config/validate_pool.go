@@ -66,7 +66,7 @@ func (v checker) targets(path string, p *Pool) {
 		if v.failed(at) {
 			continue
 		}
-		v.address(spot, t.Address, false)
+		v.address(spot, t.Address, exampleTarget)
 		if j, ok := first[t.Address]; ok {
 			v.fail(spot, "%q is already target %d of this pool; give one of them more weight instead", t.Address, j+1)
 			continue
@@ -225,7 +225,7 @@ func (v checker) scale(path string, p *Pool) {
 		v.fail(v.mentioned(child(path, "min"), child(path, "max")), "min %d is more than max %d; lower min or raise max", s.Min, s.Max)
 	}
 	if d := s.Desired; d != nil && s.Min <= s.Max && (*d < s.Min || *d > s.Max) {
-		v.fail(child(path, "desired"), "%d is outside min %d to max %d", *d, s.Min, s.Max)
+		v.fail(child(path, "desired"), "%d is outside min and max; write %d to %d", *d, s.Min, s.Max)
 	}
 	if p.FailOpen > s.Max && v.has(child(path, "max")) {
 		v.fail(child(parent(path), "fail_open"), "%d healthy targets can never be reached with max %d; write %d or less", p.FailOpen, s.Max, s.Max)
