@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // Error is one mistake in a file, where it is and what to write instead.
@@ -43,6 +44,7 @@ type position struct{ line, column int }
 // report gathers what is wrong with a file while it is read.
 type report struct {
 	file     string
+	lines    []string
 	where    map[string]position // of every path that the file has
 	expanded map[string]*node    // of every path whose text came from the environment
 	errs     []Error
@@ -96,7 +98,16 @@ func (r *report) finding(at position, path, format string, args []any) Error {
 	if n := r.expanded[path]; n != nil && len(n.text) >= 3 {
 		message = strings.ReplaceAll(message, n.text, n.source)
 	}
+	at = r.within(at)
 	return Error{File: r.file, Line: at.line, Column: at.column, Path: path, Message: message}
+}
+
+// within moves a place that is outside the file to its nearest edge: goccy
+// puts what is missing behind the end of a line.
+func (r *report) within(at position) position {
+	at.line = min(max(at.line, 1), len(r.lines))
+	at.column = min(max(at.column, 1), utf8.RuneCountInString(r.lines[at.line-1])+1)
+	return at
 }
 
 // errors gives what was recorded, in the order of the file.

@@ -1,9 +1,11 @@
 package config
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"reflect"
+	"strings"
 )
 
 // maxFile bounds the size of a file, in bytes, so that a wrong path (a log, a
@@ -25,7 +27,14 @@ func Load(path string) (*Config, error) {
 // the file; lookup finds the values of ${NAME}, as [os.LookupEnv] does. The
 // error is always [Errors], with every mistake.
 func Parse(name string, src []byte, lookup func(string) (string, bool)) (*Config, error) {
-	r := &report{file: name, where: map[string]position{}, expanded: map[string]*node{}}
+	// Windows editors begin files with a byte order mark; goccy takes it for text.
+	src = bytes.TrimPrefix(src, []byte("\ufeff"))
+	r := &report{
+		file:     name,
+		lines:    strings.Split(string(src), "\n"),
+		where:    map[string]position{},
+		expanded: map[string]*node{},
+	}
 	root := buildTree(r, src, lookup)
 	if root == nil {
 		return nil, r.errors()

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -62,11 +61,9 @@ func buildTree(r *report, src []byte, lookup func(string) (string, bool)) *node 
 		r.fail("", "the file has %d bytes, more than the %d a config may have; is this the right file?", len(src), maxFile)
 		return nil
 	}
-	// Windows editors begin files with a byte order mark; goccy takes it for text.
-	src = bytes.TrimPrefix(src, []byte("\ufeff"))
 	file, err := parser.ParseBytes(src, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
-		syntaxError(r, src, err)
+		syntaxError(r, err)
 		return nil
 	}
 	var body ast.Node
@@ -100,7 +97,7 @@ func buildTree(r *report, src []byte, lookup func(string) (string, bool)) *node 
 }
 
 // syntaxError records what the parser said, without its excerpt of the file.
-func syntaxError(r *report, src []byte, err error) {
+func syntaxError(r *report, err error) {
 	at, message := position{1, 1}, err.Error()
 	if e, ok := errors.AsType[yaml.Error](err); ok {
 		message = e.GetMessage()
@@ -108,11 +105,8 @@ func syntaxError(r *report, src []byte, err error) {
 			at = place(tk)
 		}
 	}
-	lines := strings.Split(string(src), "\n")
-	at.line = min(max(at.line, 1), len(lines))
-	line := lines[at.line-1]
-	at.column = min(max(at.column, 1), len([]rune(line))+1)
-	switch {
+	at = r.within(at)
+	switch line := r.lines[at.line-1]; {
 	case strings.Contains(line, "{{") || strings.Contains(line, "${"):
 		message += `; put text with braces in quotes, as in "${NAME}" or "{{.Port}}"`
 	case strings.HasPrefix(strings.TrimLeft(line, " "), "\t"):
