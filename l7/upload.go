@@ -1,8 +1,10 @@
 package l7
 
 import (
+	"errors"
 	"io"
 	"net"
+	"os"
 	"sync"
 )
 
@@ -34,7 +36,7 @@ func (up *upload) run(c *conn, u *upstream) {
 		k, err := c.Read(buf[:])
 		if k == 0 {
 			up.err = err
-			if c.due.marked() == 0 {
+			if !errors.Is(err, os.ErrDeadlineExceeded) { // else endUpload wants it to end
 				c.left() // half a request is of no use to the target
 			}
 			return

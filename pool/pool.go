@@ -16,7 +16,6 @@ import (
 	"github.com/weirlb/weir/balance"
 	"github.com/weirlb/weir/health"
 	"github.com/weirlb/weir/target"
-	"github.com/weirlb/weir/window"
 )
 
 // ErrNoOther says that a request failed on every target there is.
