@@ -4,6 +4,21 @@ package scale
 
 import "time"
 
+// Names of the metrics that the policies of this package read.
+const (
+	QueueDepth        = "queue_depth"
+	InFlight          = "in_flight"
+	RequestsPerSecond = "requests_per_second"
+	ArrivalTrend      = "arrival_trend"
+	OldestWait        = "oldest_wait"
+	IdleSeconds       = "idle_seconds"
+	RateWindow        = "rate_window"
+	CPUUtilization    = "cpu_utilization"
+)
+
+// DefaultRateWindow is the number of seconds that requests_per_second is taken to cover when the observation does not say.
+const DefaultRateWindow = 10.0
+
 // Observation is all that a decision may depend on besides the state carried over.
 type Observation struct {
 	Time      time.Time  `json:"time"`
@@ -13,7 +28,8 @@ type Observation struct {
 	// Metrics are the pool's own numbers by name. A metric that is not known is absent, never 0.
 	// queue_depth: requests waiting; in_flight: requests running; requests_per_second: arrivals over the last seconds;
 	// arrival_trend: change of that rate, requests/s per second; oldest_wait: seconds the oldest waiting request has waited;
-	// idle_seconds: seconds since the pool last had a request waiting or running.
+	// idle_seconds: seconds since the pool last had a request waiting or running;
+	// rate_window: seconds that requests_per_second was counted over, [DefaultRateWindow] when absent.
 	Metrics map[string]float64 `json:"metrics,omitempty"`
 
 	Slots   int    `json:"slots,omitempty"`  // slots of one instance; 0 means without limit

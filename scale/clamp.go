@@ -1,0 +1,177 @@
+package scale
+
+import "time"
+
+// clamp is one pass of the clamps over a decision. Each names itself in bound when it changes the number.
+type clamp struct {
+	o       *Options
+	obs     *Observation
+	desired int
+	bound   string
+
+	// What the sentence for people needs.
+	override *Override
+	missing  string    // the policy that abstained
+	peak     Peak      // what the scale-in window held on to
+	watching bool      // the window has not been watched for its whole length
+	warm     *Instance // the instance waited for
+	launch   int       // on their way already, when max_launching bound
+}
+
+func (c *clamp) set(bound string, n int) {
+	if n != c.desired {
+		c.desired, c.bound = n, bound
+	}
+}
+
+func (c *clamp) manual(m *Override) {
+	c.desired, c.bound, c.override = m.Desired, BoundManual, m
+}
+
+// scaleInWindow lets the capacity fall only to the highest that was asked for during the window, as the HPA's
+// stabilization does, and not at all before a whole window has been watched.
+func (c *clamp) scaleInWindow(h *history) {
+	if c.desired >= c.obs.Desired {
+		return
+	}
+	if c.obs.Time.Sub(h.since) < c.o.ScaleInWindow {
+		c.watching = true
+		c.set(BoundScaleInWindow, c.obs.Desired)
+		return
+	}
+	c.peak = h.peak()
+	c.set(BoundScaleInWindow, min(c.obs.Desired, max(c.desired, c.peak.Desired)))
+}
+
+// warming holds scale-in while an instance is about to be ready: until it works nobody knows what it will take off the
+// others. One that is far overdue holds nothing.
+func (c *clamp) warming() {
+	if c.desired >= c.obs.Desired {
+		return
+	}
+	limit := c.obs.Boot.warmUpLimit()
+	for i := range c.obs.Instances {
+		in := &c.obs.Instances[i]
+		if !in.coming() || in.Started.IsZero() && in.State == "pending" {
+			continue // the launch has not begun, and may be waiting for a back-off
+		}
+		if in.Started.IsZero() || c.obs.Time.Sub(in.Started) < limit {
+			c.warm = in
+			c.set(BoundWarming, c.obs.Desired)
+			return
+		}
+	}
+}
+
+// lastOne takes the 1 that a policy asks for in an idle pool as 0, for zeroAfter to decide: a processor is never quite idle,
+// and a target on it would keep the last instance for ever.
+func (c *clamp) lastOne() {
+	if c.o.Min == 0 && c.desired == 1 && c.bound == "" && c.obs.Desired > 0 && c.obs.idle() {
+		c.set(BoundZeroAfter, 0)
+	}
+}
+
+// zeroAfter keeps one instance for whatever waits or runs, and until the pool has been idle for ZeroAfter. A pool at zero
+// stays there until something waits.
+func (c *clamp) zeroAfter() {
+	if c.desired > 0 || c.o.Min > 0 {
+		return
+	}
+	waiting, _ := c.obs.metric(QueueDepth)
+	if c.obs.Desired == 0 && !(waiting > 0) {
+		return
+	}
+	idle, known := c.obs.metric(IdleSeconds)
+	if c.obs.idle() && known && idle >= c.o.ZeroAfter.Seconds() {
+		return
+	}
+	c.set(BoundZeroAfter, 1)
+}
+
+// maxLaunching lets the capacity grow only by what may be on its way. It never shrinks it.
+func (c *clamp) maxLaunching() {
+	if c.o.MaxLaunching <= 0 || c.desired <= c.obs.Desired {
+		return
+	}
+	ready, coming := c.obs.capacity()
+	c.launch = coming
+	c.set(BoundMaxLaunching, min(c.desired, max(c.obs.Desired, ready+max(coming, c.o.MaxLaunching))))
+}
+
+func (c *clamp) bounds() {
+	c.set(BoundMax, min(c.desired, c.o.Max))
+	c.set(BoundMin, max(c.desired, c.o.Min))
+}
+
+// explain writes the sentence for people: what changed, who asked for it with which arithmetic, what bound it.
+func (c *clamp) explain(leader int, rec *Decision) string {
+	var buf [640]byte
+	w := words(buf[:0])
+	switch {
+	case c.desired > rec.Previous:
+		w = w.text("out from ").int(rec.Previous).text(" to ").int(c.desired)
+	case c.desired < rec.Previous:
+		w = w.text("in from ").int(rec.Previous).text(" to ").int(c.desired)
+	default:
+		w = w.text("stays at ").int(c.desired)
+	}
+	switch {
+	case c.override != nil:
+		w = w.text(": set to ").int(c.override.Desired).text(" by hand")
+		if !c.override.Until.IsZero() {
+			w = w.text(" until ").text(c.override.Until.UTC().Format(time.RFC3339))
+		}
+	case leader >= 0:
+		p := &rec.Proposals[leader]
+		w = w.text(": ").text(p.Policy).text(" asks for ").int(p.Desired).text(", ").text(p.Why)
+	case len(rec.Proposals) > 0:
+		w = w.text(": no policy has anything to go by; ").text(rec.Proposals[0].Policy).text(": ").text(rec.Proposals[0].Why)
+	default:
+		w = w.text(": there are no policies")
+	}
+	if idle, known := c.obs.metric(IdleSeconds); known && c.desired == 0 && rec.Previous > 0 && c.override == nil {
+		w = w.text("; the last one goes, idle for ").secs(idle)
+	}
+	return string(c.explainBound(w))
+}
+
+func (c *clamp) explainBound(w words) words {
+	switch c.bound {
+	case BoundMissingData:
+		w = w.text("; held at ").int(c.desired).text(" because ").text(c.missing).text(" has no data to agree")
+	case BoundScaleInWindow:
+		w = w.text("; held at ").int(c.desired).text(" by scale_in_window ").span(c.o.ScaleInWindow)
+		if c.watching {
+			w = w.text(", which has not been watched for its whole length yet")
+		} else {
+			w = w.text(": ").int(c.peak.Desired).text(" were asked for ").span(c.obs.Time.Sub(c.peak.Time)).text(" ago")
+		}
+	case BoundWarming:
+		w = w.text("; held at ").int(c.desired).text(" while ").text(c.warm.ID).text(" is ").text(c.warm.State)
+	case BoundZeroAfter:
+		w = c.explainZero(w)
+	case BoundMaxLaunching:
+		w = w.text("; bound to ").int(c.desired).text(" by max_launching ").int(c.o.MaxLaunching).text(" with ").int(c.launch).text(" on their way")
+	case BoundMax:
+		w = w.text("; bound to ").int(c.desired).text(" by max")
+	case BoundMin:
+		w = w.text("; bound to ").int(c.desired).text(" by min")
+	}
+	return w
+}
+
+func (c *clamp) explainZero(w words) words {
+	idle, known := c.obs.metric(IdleSeconds)
+	waiting, _ := c.obs.metric(QueueDepth)
+	switch {
+	case c.desired == 0:
+		return w
+	case waiting > 0:
+		return w.text("; at least 1 for what waits")
+	case !c.obs.idle():
+		return w.text("; at least 1 while requests run, or may run unknown to Weir")
+	case !known:
+		return w.text("; held at 1 because idle_seconds is unknown")
+	}
+	return w.text("; held at 1 until the pool has been idle for ").span(c.o.ZeroAfter).text(", idle for ").secs(idle)
+}
