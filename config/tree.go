@@ -7,6 +7,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
 )
@@ -52,16 +53,45 @@ const minimal = `an empty file serves nothing; the shortest one that does is
     pools:
       api: {targets: ["127.0.0.1:9001", "127.0.0.1:9002"]}`
 
-// maxDepth bounds how deep a file nests.
+// maxDepth bounds how deep a file nests on one line.
 const maxDepth = 30
+
+// tooDeep finds where tokens nest so deep that the parser, which recurses,
+// would run out of stack: brackets, or "- - -" on one line. Indentation
+// cannot get there in a file of maxFile.
+func tooDeep(tokens token.Tokens) (at position, deep bool) {
+	brackets, entries, line := 0, 0, 0
+	for _, tk := range tokens {
+		if tk.Position.Line != line {
+			entries, line = 0, tk.Position.Line
+		}
+		switch tk.Type {
+		case token.SequenceStartType, token.MappingStartType:
+			brackets++
+		case token.SequenceEndType, token.MappingEndType:
+			brackets--
+		case token.SequenceEntryType, token.MappingKeyType, token.AnchorType, token.TagType:
+			entries++
+		}
+		if brackets > maxDepth || entries > maxDepth {
+			return place(tk), true
+		}
+	}
+	return position{}, false
+}
 
 // buildTree parses src. It returns nil when nothing sensible can follow.
 func buildTree(r *report, src []byte, lookup func(string) (string, bool)) *node {
 	if len(src) > maxFile {
-		r.fail("", "the file has %d bytes, more than the %d a config may have; is this the right file?", len(src), maxFile)
+		r.fail("", "the file is larger than the %s a config may have; is this the right file?", Size(maxFile))
 		return nil
 	}
-	file, err := parser.ParseBytes(src, 0, parser.AllowDuplicateMapKey())
+	tokens := lexer.Tokenize(string(src))
+	if at, deep := tooDeep(tokens); deep {
+		r.failAt(at, "", "this is nested more than %d deep; no key of Weir is", maxDepth)
+		return nil
+	}
+	file, err := parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
 	if err != nil {
 		syntaxError(r, err)
 		return nil
@@ -82,7 +112,7 @@ func buildTree(r *report, src []byte, lookup func(string) (string, bool)) *node 
 		return nil
 	}
 	b := builder{report: r, lookup: lookup, anchors: map[string]*node{}}
-	root := b.build(body, start(body), "", 0)
+	root := b.build(body, start(body), "")
 	switch {
 	case root.kind == nullKind && len(r.errs) == 0:
 		r.fail("", "%s", minimal)
@@ -126,11 +156,7 @@ type builder struct {
 
 // build converts n, whose key or list item is at the given place and path.
 // A mistake inside n is recorded and leaves a null in its place.
-func (b *builder) build(n ast.Node, at position, path string, depth int) *node {
-	if depth > maxDepth {
-		b.failAt(at, path, "this is nested more than %d deep; no key of Weir is", maxDepth)
-		return &node{at: at}
-	}
+func (b *builder) build(n ast.Node, at position, path string) *node {
 	switch n := n.(type) {
 	case nil, *ast.NullNode:
 		return &node{at: at}
@@ -151,15 +177,15 @@ func (b *builder) build(n ast.Node, at position, path string, depth int) *node {
 	case *ast.SequenceNode:
 		list := &node{kind: listKind, at: at}
 		for i, v := range n.Values {
-			list.items = append(list.items, b.build(v, start(v), item(path, i), depth+1))
+			list.items = append(list.items, b.build(v, start(v), item(path, i)))
 		}
 		return list
 	case *ast.MappingNode:
-		return b.mapping(n.Values, at, path, depth)
+		return b.mapping(n.Values, at, path)
 	case *ast.MappingValueNode:
-		return b.mapping([]*ast.MappingValueNode{n}, at, path, depth)
+		return b.mapping([]*ast.MappingValueNode{n}, at, path)
 	case *ast.AnchorNode:
-		built := b.build(n.Value, at, path, depth+1)
+		built := b.build(n.Value, at, path)
 		b.anchors[n.Name.GetToken().Value] = built
 		return built
 	case *ast.AliasNode:
@@ -179,7 +205,7 @@ func (b *builder) build(n ast.Node, at position, path string, depth int) *node {
 
 // mapping converts the entries of a mapping, refusing keys that come twice,
 // and adds those of merged mappings (<<) that it does not have itself.
-func (b *builder) mapping(values []*ast.MappingValueNode, at position, path string, depth int) *node {
+func (b *builder) mapping(values []*ast.MappingValueNode, at position, path string) *node {
 	m := &node{kind: mapKind, at: at}
 	seen := map[string]position{}
 	var merged []*node
@@ -187,7 +213,7 @@ func (b *builder) mapping(values []*ast.MappingValueNode, at position, path stri
 		at := start(v)
 		switch v.Key.(type) {
 		case *ast.MergeKeyNode:
-			merged = append(merged, b.build(v.Value, at, child(path, "<<"), depth+1))
+			merged = append(merged, b.build(v.Value, at, child(path, "<<")))
 			continue
 		case *ast.MappingKeyNode, *ast.TagNode, *ast.AliasNode, *ast.AnchorNode:
 			b.failAt(at, path, "a key must be plain text, without ?, tags or anchors")
@@ -200,7 +226,7 @@ func (b *builder) mapping(values []*ast.MappingValueNode, at position, path stri
 			continue
 		}
 		seen[key] = at
-		m.entries = append(m.entries, entry{key, at, b.build(v.Value, at, path, depth+1)})
+		m.entries = append(m.entries, entry{key, at, b.build(v.Value, at, path)})
 	}
 	for _, source := range merged {
 		b.merge(m, source, seen, path)

@@ -113,6 +113,9 @@ func (v checker) check(path string, c Check) {
 	v.method(child(path, "method"), c.Method)
 	v.positive(child(path, "interval"), int64(c.Interval), "15s")
 	v.positive(child(path, "timeout"), int64(c.Timeout), "5s")
+	if c.Method == "HEAD" && (c.Expect.Body != "" || len(c.Expect.JSON) > 0) {
+		v.fail(child(path, "method"), "an answer to HEAD has no body to expect something of; write \"GET\"")
+	}
 	for i, code := range c.Expect.Status {
 		if at := child(child(path, "expect"), "status"); code < 100 || code > 599 {
 			v.fail(v.mentioned(item(at, i), at), "%d is not a status code; write 100 to 599", code)
