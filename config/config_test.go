@@ -316,6 +316,19 @@ func TestLoad(t *testing.T) {
 	}
 }
 
+func TestErrorString(t *testing.T) {
+	for want, e := range map[string]Error{
+		"weir.yaml:12:5: pools.api: wrong": {"weir.yaml", 12, 5, "pools.api", "wrong"},
+		"weir.yaml:1:1: wrong":             {"weir.yaml", 1, 1, "", "wrong"},
+		"weir.yaml: pools.api: wrong":      {File: "weir.yaml", Path: "pools.api", Message: "wrong"},
+		"pools.api: wrong":                 {Path: "pools.api", Message: "wrong"},
+	} {
+		if got := e.Error(); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
 func TestFileTooLarge(t *testing.T) {
 	_, err := parse(t, strings.Repeat("#", maxFile+1))
 	if err == nil || !strings.Contains(err.Error(), "is this the right file?") {

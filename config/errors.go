@@ -11,7 +11,7 @@ import (
 // Error is one mistake in a file, where it is and what to write instead.
 type Error struct {
 	File    string // as given to Load or Parse
-	Line    int    // from 1
+	Line    int    // from 1; 0 when the place is not known
 	Column  int    // from 1, in characters
 	Path    string // such as "pools.api.targets[0].weight"; empty for the whole file
 	Message string // the mistake and the remedy
@@ -19,11 +19,18 @@ type Error struct {
 
 // Error formats e as "weir.yaml:12:5: pools.api.balance: message".
 func (e Error) Error() string {
-	where := fmt.Sprintf("%s:%d:%d: ", e.File, e.Line, e.Column)
-	if e.Path != "" {
-		where += e.Path + ": "
+	var b strings.Builder
+	b.WriteString(e.File)
+	if e.Line > 0 {
+		fmt.Fprintf(&b, ":%d:%d", e.Line, e.Column)
 	}
-	return where + e.Message
+	for _, part := range []string{e.Path, e.Message} {
+		if b.Len() > 0 && part != "" {
+			b.WriteString(": ")
+		}
+		b.WriteString(part)
+	}
+	return b.String()
 }
 
 // Errors are all mistakes of a file, in the order of the file.
