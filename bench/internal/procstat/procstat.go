@@ -113,6 +113,13 @@ func ParseKB(text []byte, name string) (int64, error) {
 	return 0, fmt.Errorf("no line %q", name)
 }
 
+// Memory is resident memory in KB. PSS counts a page shared by n processes as
+// 1/n, so a master and its child are not counted twice.
+type Memory struct {
+	RSS int64 `json:"rss_kb"`
+	PSS int64 `json:"pss_kb"`
+}
+
 func ticks(field []byte) (time.Duration, error) {
 	n, err := strconv.ParseUint(string(field), 10, 64)
 	if err != nil {

@@ -62,13 +62,6 @@ func CPUTime(pids []int) (time.Duration, error) {
 	return sum, nil
 }
 
-// Memory is resident memory in KB. PSS counts a page shared by n processes as
-// 1/n, so a master and its child are not counted twice.
-type Memory struct {
-	RSS int64 `json:"rss_kb"`
-	PSS int64 `json:"pss_kb"`
-}
-
 // ReadMemory sums the memory of the processes.
 func ReadMemory(pids []int) (Memory, error) {
 	var sum Memory

@@ -16,13 +16,14 @@ const none = 0
 type Server struct {
 	poller   *poll.Poller
 	listener int
+	port     int
 	targets  []int
 	next     int
 	peers    []int // by file descriptor; what comes in on one goes out on the other
 	buffer   []byte
 }
 
-// Listen opens a port of 127.0.0.1 towards the targets' ports.
+// Listen opens a port of 127.0.0.1, a free one for 0, towards the targets' ports.
 func Listen(port int, targets []int) (*Server, error) {
 	if len(targets) == 0 {
 		return nil, fmt.Errorf("a tunnel needs at least one target's port")
@@ -31,16 +32,24 @@ func Listen(port int, targets []int) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	listener, _, err := poll.Listen(port)
-	if err == nil {
-		err = poller.Add(listener)
-	}
+	listener, port, err := poll.Listen(port)
 	if err != nil {
 		poller.Close()
 		return nil, err
 	}
-	return &Server{poller: poller, listener: listener, targets: targets, buffer: make([]byte, 64<<10)}, nil
+	if err := poller.Add(listener); err != nil {
+		poll.Close(listener)
+		poller.Close()
+		return nil, err
+	}
+	return &Server{
+		poller: poller, listener: listener, port: port,
+		targets: targets, buffer: make([]byte, 64<<10),
+	}, nil
 }
+
+// Port returns the port it listens on.
+func (s *Server) Port() int { return s.port }
 
 // Serve tunnels until the context ends, then closes all sockets.
 func (s *Server) Serve(ctx context.Context) error {

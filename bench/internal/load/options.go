@@ -1,0 +1,78 @@
+package load
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/weirlb/weir/bench/internal/procstat"
+)
+
+// The ways to load a proxy.
+const (
+	Saturated = "saturated" // every connection sends its next request as soon as it has an answer
+	Rate      = "rate"      // requests leave at their times, whether the proxy keeps up or not
+	SSE       = "sse"       // every connection reads an endless stream of events
+	Hold      = "hold"      // every connection has one request open, and memory is what counts
+)
+
+// Options say what to send where and what to watch meanwhile.
+type Options struct {
+	Mode  string
+	Port  int    // of the proxy, on 127.0.0.1
+	Path  string // with its query
+	Body  int    // bytes; POST when more than 0, else GET
+	Conns int
+	Rate  float64 // requests per second, for Rate
+	// WarmUp passes before anything is counted. Hold waits as long with all
+	// requests open before it reads the memory.
+	WarmUp time.Duration
+	For    time.Duration // how long is counted
+	PIDs   []int         // the proxy's processes
+	// ProxyCore and LoadCore are watched for steal, the former for its work too.
+	ProxyCore, LoadCore int
+}
+
+func (o Options) validate() error {
+	switch {
+	case o.Mode != Saturated && o.Mode != Rate && o.Mode != SSE && o.Mode != Hold:
+		return fmt.Errorf("mode %q: want %s, %s, %s or %s", o.Mode, Saturated, Rate, SSE, Hold)
+	case o.Conns < 1 || o.Port < 1 || o.Port > math.MaxUint16 || o.Path == "" || o.Body < 0:
+		return errors.New("a port, a path and at least one connection are needed")
+	case o.Mode == Rate && (o.Rate <= 0 || o.Rate > 1e6):
+		return fmt.Errorf("rate %v: want more than 0 and at most 1000000 requests per second", o.Rate)
+	case o.For <= 0 || o.WarmUp < 0:
+		return errors.New("the time to count must be more than 0")
+	}
+	return nil
+}
+
+// Result is what one run measured. Units are requests answered, or events for
+// SSE, within the counted time.
+type Result struct {
+	Units   int64         `json:"units"`
+	Elapsed time.Duration `json:"elapsed_ns"`
+	CPU     time.Duration `json:"cpu_ns"`  // user and system time of the proxy's processes
+	Work    time.Duration `json:"work_ns"` // that all processes spent on the proxy's core
+	// Steal is the share of the elapsed time that the hypervisor gave to
+	// others, on the core that lost more.
+	Steal float64 `json:"steal"`
+	// NotOK and Errors count answers other than 2xx and broken connections or
+	// answers, from the first connection on.
+	NotOK      int64  `json:"not_ok"`
+	Errors     int64  `json:"errors"`
+	FirstError string `json:"first_error,omitempty"`
+	// Median and P99 are the latency: of requests from when they were sent or,
+	// for Rate, should have been; of events from when the target sent them.
+	Median time.Duration `json:"median_ns"`
+	P99    time.Duration `json:"p99_ns"`
+	// Before and After are the proxy's memory without and with the held requests.
+	Before procstat.Memory `json:"before"`
+	After  procstat.Memory `json:"after"`
+}
+
+// PerUnit returns the proxy's CPU time per unit in µs.
+func (r Result) PerUnit() float64 {
+	return float64(r.CPU) / float64(r.Units) / float64(time.Microsecond)
+}

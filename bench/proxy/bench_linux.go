@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/weirlb/weir/bench/internal/load"
+	"github.com/weirlb/weir/bench/internal/procstat"
+)
+
+// bench is a whole measurement: every scenario, round and candidate.
+type bench struct {
+	*env
+	candidates []candidate
+	scenarios  []scenario
+	results    results
+	refused    []string // measurements given up, with the reason
+	noisy      []string // measurements kept although noisy
+	done       int
+	began      time.Time
+}
+
+// results are by scenario, candidate and round. What was refused is missing.
+type results map[string]map[string]map[int]load.Result
+
+func (r results) put(scenario, candidate string, round int, result load.Result) {
+	if r[scenario] == nil {
+		r[scenario] = make(map[string]map[int]load.Result)
+	}
+	if r[scenario][candidate] == nil {
+		r[scenario][candidate] = make(map[int]load.Result)
+	}
+	r[scenario][candidate][round] = result
+}
+
+func newBench(e *env) *bench {
+	b := &bench{env: e, results: make(results), began: time.Now()}
+	for _, name := range e.only {
+		i := slices.IndexFunc(candidates, func(c candidate) bool { return c.name == name })
+		b.candidates = append(b.candidates, candidates[i])
+	}
+	for _, name := range e.settings.scenarios {
+		i := slices.IndexFunc(scenarios, func(s scenario) bool { return s.name == name })
+		b.scenarios = append(b.scenarios, scenarios[i])
+	}
+	return b
+}
+
+// run measures A B C, A B C and so on, so that a slow minute of the machine
+// meets all candidates alike.
+func (b *bench) run(ctx context.Context) error {
+	for _, s := range b.scenarios {
+		for round := range b.rounds {
+			for _, c := range b.candidates {
+				if err := b.cell(ctx, s, c, round); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// cell measures one candidate in one round, again when it is refused.
+func (b *bench) cell(ctx context.Context, s scenario, c candidate, round int) error {
+	where := fmt.Sprintf("%s, round %d of %d, %s", s.name, round+1, b.rounds, c.name)
+	for try := 1; ; try++ {
+		result, verdict, err := b.measure(ctx, c, s)
+		if err != nil {
+			return err
+		}
+		last := try == b.tries
+		switch {
+		case verdict.reason == "":
+			b.results.put(s.name, c.name, round, result)
+		case last && verdict.noise && b.keepNoisy:
+			b.results.put(s.name, c.name, round, result)
+			b.noisy = append(b.noisy, where+": "+verdict.reason)
+		case last:
+			b.refused = append(b.refused, where+": "+verdict.reason)
+		default:
+			b.say("%s: refused: %s; trying again", where, verdict.reason)
+			if err := b.awaitQuiet(ctx); err != nil {
+				return err
+			}
+			continue
+		}
+		b.done++
+		b.progress(where, s, result, verdict)
+		return nil
+	}
+}
+
+func (b *bench) progress(where string, s scenario, r load.Result, v verdict) {
+	total := len(b.scenarios) * len(b.candidates) * b.rounds
+	left := time.Since(b.began) / time.Duration(b.done) * time.Duration(total-b.done)
+	what := v.reason
+	if r.Units > 0 {
+		what = fmt.Sprintf("%.2f", s.metrics[0].Value(r))
+		if v.reason != "" {
+			what += " (noisy: " + v.reason + ")"
+		}
+	}
+	b.say("[%d/%d, %v left] %s: %s", b.done, total, left.Round(time.Second), where, what)
+}
+
+// say reports progress on stderr, where it stays apart from the tables.
+func (b *bench) say(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, format+"\n", args...)
+}
+
+// awaitQuiet waits until nothing runs on the proxy's core, at most ten seconds.
+func (b *bench) awaitQuiet(ctx context.Context) error {
+	const glance = 500 * time.Millisecond
+	before, err := procstat.ReadCores(b.proxyCore)
+	if err != nil {
+		return err
+	}
+	for range 20 {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(glance):
+		}
+		after, err := procstat.ReadCores(b.proxyCore)
+		if err != nil {
+			return err
+		}
+		if float64(after[0].Work()-before[0].Work()) < b.limits.foreign*float64(glance) {
+			return nil
+		}
+		before = after
+	}
+	return nil
+}

@@ -1,0 +1,211 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"embed"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"text/template"
+)
+
+//go:embed *.tmpl
+var templateFiles embed.FS
+
+var templates = template.Must(template.ParseFS(templateFiles, "*.tmpl"))
+
+// candidate is a program to measure.
+type candidate struct {
+	name   string
+	config string // template of its configuration; none when empty
+	// command returns the program and its arguments.
+	command func(e *env, config string, s site) []string
+	// version returns a program and arguments that print its version.
+	version func(e *env) []string
+}
+
+// site is what the configurations are made of.
+type site struct {
+	Dir         string // for files; fresh for each start
+	Port        int    // to listen on
+	Admin       int
+	Targets     []int
+	Connections int // that must fit at once, both sides together
+	Root        bool
+}
+
+var candidates = []candidate{
+	{
+		name: "floor",
+		command: func(e *env, _ string, s site) []string {
+			args := []string{e.self, "floor", strconv.Itoa(s.Port)}
+			for _, port := range s.Targets {
+				args = append(args, strconv.Itoa(port))
+			}
+			return args
+		},
+	},
+	{
+		name:   "nginx",
+		config: "nginx.conf.tmpl",
+		command: func(e *env, config string, s site) []string {
+			return []string{e.programs["nginx"], "-p", s.Dir, "-e", filepath.Join(s.Dir, "nginx.err"), "-c", config}
+		},
+		version: func(e *env) []string { return []string{e.programs["nginx"], "-v"} },
+	},
+	{
+		name:   "haproxy",
+		config: "haproxy.cfg.tmpl",
+		command: func(e *env, config string, _ site) []string {
+			return []string{e.programs["haproxy"], "-db", "-f", config}
+		},
+		version: func(e *env) []string { return []string{e.programs["haproxy"], "-v"} },
+	},
+	{
+		name:   "weir",
+		config: "weir.yaml.tmpl",
+		command: func(e *env, config string, _ site) []string {
+			return []string{e.programs["weir"], "run", "-c", config}
+		},
+		version: func(e *env) []string { return []string{e.programs["weir"], "version"} },
+	},
+}
+
+func candidateNames() []string {
+	names := make([]string, len(candidates))
+	for i, c := range candidates {
+		names[i] = c.name
+	}
+	return names
+}
+
+// launch starts the candidate anew on the proxy's core and waits until it
+// answers. The port returned is the one it listens on.
+func (c candidate) launch(ctx context.Context, e *env) (p *process, port int, err error) {
+	dir, err := os.MkdirTemp(e.dir, c.name+"-")
+	if err != nil {
+		return nil, 0, err
+	}
+	ports, err := freePorts(2)
+	if err != nil {
+		return nil, 0, err
+	}
+	s := site{
+		Dir: dir, Port: ports[0], Admin: ports[1], Targets: e.targets,
+		Connections: e.connections, Root: os.Geteuid() == 0,
+	}
+	var config string
+	if c.config != "" {
+		if config, err = writeConfig(c.config, s); err != nil {
+			return nil, 0, err
+		}
+	}
+	if p, err = e.start(c.name, e.proxyCore, nil, c.command(e, config, s)...); err != nil {
+		return nil, 0, err
+	}
+	if err := p.awaitReady(ctx, s.Port); err != nil {
+		p.stop()
+		return nil, 0, err
+	}
+	return p, s.Port, nil
+}
+
+func writeConfig(name string, s site) (path string, err error) {
+	var text bytes.Buffer
+	if err := templates.ExecuteTemplate(&text, name, s); err != nil {
+		return "", fmt.Errorf("writing %s: %w", name, err)
+	}
+	path = filepath.Join(s.Dir, strings.TrimSuffix(name, ".tmpl"))
+	return path, os.WriteFile(path, text.Bytes(), 0o644)
+}
+
+// freePorts returns ports of 127.0.0.1 that nothing listened on just now.
+func freePorts(n int) ([]int, error) {
+	ports := make([]int, n)
+	for i := range ports {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, fmt.Errorf("looking for a free port: %w", err)
+		}
+		defer l.Close() // only when all are known, so that none is given twice
+		ports[i] = l.Addr().(*net.TCPAddr).Port
+	}
+	return ports, nil
+}
+
+// findPrograms locates nginx and HAProxy and builds Weir, as far as they are
+// among the names.
+func findPrograms(ctx context.Context, names []string, weir, dir string) (map[string]string, error) {
+	programs := make(map[string]string)
+	var missing []string
+	for _, name := range names {
+		switch name {
+		case "nginx", "haproxy":
+			path, err := findSystem(name)
+			if err != nil {
+				missing = append(missing, name)
+			}
+			programs[name] = path
+		case "weir":
+			path, err := findWeir(ctx, weir, dir)
+			if err != nil {
+				return nil, err
+			}
+			programs[name] = path
+		}
+	}
+	if len(missing) > 0 {
+		return nil, fmt.Errorf("%s not found: apt-get install nginx haproxy, or leave them out with -only",
+			strings.Join(missing, " and "))
+	}
+	return programs, nil
+}
+
+// findSystem also looks where Debian keeps programs for administrators, which
+// is not in every user's PATH.
+func findSystem(name string) (string, error) {
+	path, err := exec.LookPath(name)
+	if err == nil {
+		return path, nil
+	}
+	return exec.LookPath(filepath.Join("/usr/sbin", name))
+}
+
+func findWeir(ctx context.Context, path, dir string) (string, error) {
+	if path != "" {
+		found, err := exec.LookPath(path)
+		if err != nil {
+			return "", fmt.Errorf("-weir: %w", err)
+		}
+		return filepath.Abs(found)
+	}
+	path = filepath.Join(dir, "weir")
+	output, err := exec.CommandContext(ctx, "go", "build", "-o", path, "github.com/weirlb/weir/cmd/weir").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("building Weir: %w\n%s(run this inside Weir's module, name a binary with -weir, or leave weir out with -only)", err, output)
+	}
+	return path, nil
+}
+
+// versions asks each candidate for its version; the first line is kept.
+func (e *env) versions(ctx context.Context, chosen []candidate) map[string]string {
+	versions := make(map[string]string)
+	for _, c := range chosen {
+		if c.version == nil {
+			continue
+		}
+		args := c.version(e)
+		output, err := exec.CommandContext(ctx, args[0], args[1:]...).CombinedOutput()
+		line, _, _ := strings.Cut(strings.TrimSpace(string(output)), "\n")
+		if err != nil {
+			line = "unknown: " + err.Error()
+		}
+		versions[c.name] = line
+	}
+	return versions
+}

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/weirlb/weir/bench/internal/load"
+)
+
+// connections is how many a request scenario uses.
+const connections = 64
+
+// requestRate is the low rate that is measured, in requests per second.
+const requestRate = 2000
+
+// eventEvery is the time between two events of a stream.
+const eventEvery = 50 * time.Millisecond
+
+// sizes are what the command line says about the load.
+type sizes struct {
+	warmUp, count time.Duration
+	streams, held int
+}
+
+// scenario is one way to load a candidate, and what is read off it.
+type scenario struct {
+	name    string
+	metrics []metric
+	options func(sizes) load.Options
+	// units is how many there should be per second; 0 when that is what the
+	// candidate decides.
+	units func(sizes) float64
+}
+
+// metric is one row of the report.
+type metric struct {
+	Key   string                    `json:"key"`
+	Title func(sizes) string        `json:"-"`
+	Value func(load.Result) float64 `json:"-"`
+}
+
+// cpuPerUnit is a row of µs per request or event.
+func cpuPerUnit(key string, title func(sizes) string) []metric {
+	return []metric{{Key: key, Title: title, Value: load.Result.PerUnit}}
+}
+
+func fixed(title string) func(sizes) string { return func(sizes) string { return title } }
+
+func anyRate(sizes) float64 { return 0 }
+
+var scenarios = []scenario{
+	{
+		name:    "get",
+		metrics: cpuPerUnit("get_us", fixed("GET 200 B, saturated, µs")),
+		options: func(s sizes) load.Options {
+			return load.Options{Mode: load.Saturated, Path: "/predict", Conns: connections}
+		},
+		units: anyRate,
+	},
+	{
+		name:    "post",
+		metrics: cpuPerUnit("post_us", fixed("POST 4 KB, answer 2 KB, saturated, µs")),
+		options: func(s sizes) load.Options {
+			return load.Options{Mode: load.Saturated, Path: "/predict", Conns: connections, Body: 4096}
+		},
+		units: anyRate,
+	},
+	{
+		name:    "rate",
+		metrics: cpuPerUnit("rate_us", fixed("GET 200 B at 2,000/s, µs")),
+		options: func(s sizes) load.Options {
+			return load.Options{Mode: load.Rate, Path: "/predict", Conns: connections, Rate: requestRate}
+		},
+		units: func(sizes) float64 { return requestRate },
+	},
+	{
+		name: "sse",
+		metrics: cpuPerUnit("sse_us", func(s sizes) string {
+			return fmt.Sprintf("SSE event, %d streams × 20/s, µs", s.streams)
+		}),
+		options: func(s sizes) load.Options {
+			// Streams outlast the run, so that only events are counted.
+			lasts := 2*(s.warmUp+s.count) + time.Minute
+			path := fmt.Sprintf("/sse?n=%d&ms=%d", lasts/eventEvery, eventEvery.Milliseconds())
+			return load.Options{Mode: load.SSE, Path: path, Conns: s.streams}
+		},
+		units: func(s sizes) float64 { return float64(s.streams) * float64(time.Second/eventEvery) },
+	},
+	{
+		name: "hold",
+		metrics: []metric{
+			{
+				Key:   "held_rss_kb",
+				Title: func(s sizes) string { return fmt.Sprintf("KB per held request (RSS, %d held)", s.held) },
+				Value: func(r load.Result) float64 { return float64(r.After.RSS-r.Before.RSS) / float64(r.Units) },
+			},
+			{
+				Key:   "held_pss_kb",
+				Title: fixed("the same (PSS)"),
+				Value: func(r load.Result) float64 { return float64(r.After.PSS-r.Before.PSS) / float64(r.Units) },
+			},
+		},
+		options: func(s sizes) load.Options {
+			// The target holds them while they are opened and memory settles.
+			opening := time.Duration(s.held) * time.Millisecond
+			holds := s.warmUp + opening + time.Second
+			return load.Options{
+				Mode: load.Hold, Path: fmt.Sprintf("/hold?ms=%d", holds.Milliseconds()),
+				Conns: s.held,
+			}
+		},
+		units: anyRate,
+	},
+}
+
+func scenarioNames() []string {
+	names := make([]string, len(scenarios))
+	for i, s := range scenarios {
+		names[i] = s.name
+	}
+	return names
+}

@@ -1,0 +1,53 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// table is a heading row and rows of as many cells.
+type table struct {
+	title string
+	rows  [][]string // the first is the heading
+}
+
+func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
+
+// text renders the table with columns padded by spaces.
+func (t *table) text() string {
+	var widths []int
+	for _, row := range t.rows {
+		for i, cell := range row {
+			if i == len(widths) {
+				widths = append(widths, 0)
+			}
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n", t.title)
+	for _, row := range t.rows {
+		for i, cell := range row {
+			b.WriteString("  " + cell)
+			if i < len(row)-1 {
+				b.WriteString(strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell)))
+			}
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+// markdown renders the table for a README.
+func (t *table) markdown() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s:\n\n", t.title)
+	for i, row := range t.rows {
+		fmt.Fprintf(&b, "| %s |\n", strings.Join(row, " | "))
+		if i == 0 {
+			fmt.Fprintf(&b, "|%s\n", strings.Repeat(" --- |", len(row)))
+		}
+	}
+	return b.String()
+}
