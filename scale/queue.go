@@ -171,9 +171,10 @@ func (o *outlook) load() float64 {
 }
 
 // crowd is the number of requests that will not be exceeded, 95 times of 100, when an instance launched now is ready:
-// those that are there and those that Poisson arrivals add. Slots beyond it can still be launched when they are needed.
-func (o *outlook) crowd() float64 {
-	more := (o.rate + o.growth) * o.boot
+// those that are there and those that Poisson arrivals at scale times the expected rate add. Slots beyond it can still be
+// launched when they are needed.
+func (o *outlook) crowd(scale float64) float64 {
+	more := (o.rate + o.growth) * o.boot * scale
 	return o.waiting + o.running + more + 1.645*math.Sqrt(more)
 }
 
@@ -211,11 +212,10 @@ func (o *outlook) keep() int {
 func (o *outlook) decide(desired int, p *Proposal) {
 	load := o.load()
 	patience := o.wait / o.service
-	crowd := o.crowd()
 	slots := fewestSlots(load, o.scv, patience)
 	spare := fewestSlots(load*shrinkLoad, o.scv, patience)
-	grow := o.instances(min(float64(slots), crowd))
-	shrink := max(grow, o.instances(min(float64(spare), crowd*shrinkLoad)))
+	grow := o.instances(min(float64(slots), o.crowd(1)))
+	shrink := max(grow, o.instances(min(float64(spare), o.crowd(shrinkLoad))))
 	steady := max(grow, min(desired, shrink))
 	backlog, keep := o.backlog(), o.keep()
 	p.Desired = max(steady, backlog, keep)
@@ -242,7 +242,7 @@ func (o *outlook) explainSteady(why words, load float64, slots, grow, steady, sh
 		if o.slots > 1 {
 			why = why.text(" of ").count(o.slots, "slot")
 		}
-		if crowd := o.crowd(); crowd < float64(slots) {
+		if crowd := o.crowd(1); crowd < float64(slots) {
 			why = why.text(", as no more than ").num(crowd).text(" requests can be there in ").secs(o.boot)
 		}
 	}

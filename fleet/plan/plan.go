@@ -1,0 +1,284 @@
+// Package plan decides what to do to the instances of one pool so that their number becomes the desired one: launch,
+// take back, drain, stop. It is a pure function of what is there and the time.
+package plan
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Input is all that a plan depends on. Times are of one clock; a zero time is unknown and starts no deadline.
+type Input struct {
+	Now       time.Time
+	Desired   int // instances wanted, ready or on their way
+	Instances []Instance
+	Waiting   int // requests waiting in the pool's queue
+
+	MaxLaunching int           // most instances on their way at a time; 0 sets no limit
+	Backoff      time.Time     // no launch before this: the last ones crashed
+	StartTimeout time.Duration // an instance that is not ready after this is ended; 0 waits for ever
+	DrainTimeout time.Duration // a draining instance is ended after this even if it is busy; 0 waits for ever
+}
+
+// Instance is one instance as the plan sees it.
+type Instance struct {
+	ID        string
+	State     string    // as in package fleet: pending, starting, warming, ready, unhealthy, draining, stopping, gone
+	Started   time.Time // when its launch began
+	Since     time.Time // when it came into State
+	InFlight  int       // requests running on it
+	Healthy   bool      // passes its readiness check; matters when ready or draining
+	Dead      bool      // failed its liveness check for good: to be ended, whatever runs on it
+	Protected bool      // not to be drained for scale-in
+	Version   int       // of the template it was launched from; lower is older
+	Cost      float64   // per hour, in any one currency
+}
+
+// Action is one step of a plan: Launch, Undrain, Drain or Stop.
+type Action interface {
+	fmt.Stringer
+	action()
+}
+
+// Launch starts N new instances; the caller adds them to the pool as pending at once, so that the next plan counts them.
+type Launch struct {
+	N   int
+	Why string
+}
+
+// Undrain gives a draining instance back to traffic.
+type Undrain struct {
+	ID  string
+	Why string
+}
+
+// Drain takes a ready or unhealthy instance out of traffic. What runs on it goes on; a later plan stops it.
+type Drain struct {
+	ID  string
+	Why string
+}
+
+// Stop ends an instance now.
+type Stop struct {
+	ID  string
+	Why string
+}
+
+func (Launch) action()  {}
+func (Undrain) action() {}
+func (Drain) action()   {}
+func (Stop) action()    {}
+
+func (a Launch) String() string  { return fmt.Sprintf("launch %d: %s", a.N, a.Why) }
+func (a Undrain) String() string { return fmt.Sprintf("undrain %s: %s", a.ID, a.Why) }
+func (a Drain) String() string   { return fmt.Sprintf("drain %s: %s", a.ID, a.Why) }
+func (a Stop) String() string    { return fmt.Sprintf("stop %s: %s", a.ID, a.Why) }
+
+// Plan returns the steps to take now, at most one for an instance. Pending, starting, warming and healthy ready instances
+// count towards Desired; draining, stopping and gone ones do not. Once the steps are taken and their effect is in the
+// input, the same input asks for nothing more, except to stop what has drained.
+//
+// Too few: a healthy draining instance that still lives is taken back, for nothing is cheaper or sooner; the rest is
+// launched, within MaxLaunching and not before Backoff.
+//
+// Too many: those that are not ready go first, unless requests wait, because then a loading instance is help that has
+// been paid for, and it replaces no ready one before it is ready itself; they are stopped, having nothing to drain. Then
+// ready ones are drained: the fewest in flight first, of those the oldest template, the dearest, the newest. Protected
+// ones stay.
+//
+// Unhealthy instances are replaced: a new one is launched first, and the unhealthy one is drained when it is not needed to
+// make up the number any more. Not all at once: a check that fails everywhere is often the check's fault, and must
+// neither double the pool nor empty it, so at most a quarter of Desired, at least one, is replaced at a time.
+func Plan(in Input) []Action {
+	p := survey(&in)
+	p.stopHopeless()
+	p.drainReplaced()
+	have := len(p.coming) + len(p.ready) + max(0, len(p.sick)-surge(in.Desired))
+	switch missing := in.Desired - have; {
+	case missing > 0:
+		p.grow(missing)
+	case missing < 0:
+		p.shrink(-missing)
+	}
+	p.stopDrained()
+	return p.actions
+}
+
+// surge is how many unhealthy instances may be replaced at a time.
+func surge(desired int) int { return max(1, desired/4) }
+
+// plan is the work on one input: the instances by what they are good for, and the steps so far.
+type plan struct {
+	in       *Input
+	coming   []*Instance
+	ready    []*Instance
+	sick     []*Instance
+	draining []*Instance
+	hopeless []*Instance
+	actions  []Action
+}
+
+func survey(in *Input) *plan {
+	p := &plan{in: in}
+	for i := range in.Instances {
+		one := &in.Instances[i]
+		switch {
+		case one.State == "stopping" || one.State == "gone":
+		case one.Dead || p.overdue(one):
+			p.hopeless = append(p.hopeless, one)
+		case one.onItsWay():
+			p.coming = append(p.coming, one)
+		case one.State == "ready" && one.Healthy:
+			p.ready = append(p.ready, one)
+		case one.State == "ready" || one.State == "unhealthy":
+			p.sick = append(p.sick, one)
+		case one.State == "draining":
+			p.draining = append(p.draining, one)
+		}
+	}
+	return p
+}
+
+func (i *Instance) onItsWay() bool {
+	return i.State == "pending" || i.State == "starting" || i.State == "warming"
+}
+
+func (p *plan) overdue(one *Instance) bool {
+	return one.onItsWay() && passed(p.in.Now, one.Started, p.in.StartTimeout)
+}
+
+// passed reports whether a time that began at from is over; unknown beginnings and limits of 0 never end.
+func passed(now, from time.Time, limit time.Duration) bool {
+	return limit > 0 && !from.IsZero() && now.Sub(from) >= limit
+}
+
+func (p *plan) do(a Action) { p.actions = append(p.actions, a) }
+
+func (p *plan) stopHopeless() {
+	for _, one := range p.hopeless {
+		why := "failed its liveness check"
+		if !one.Dead {
+			why = fmt.Sprintf("not ready %v after its launch", p.in.StartTimeout)
+		}
+		p.do(Stop{ID: one.ID, Why: why})
+	}
+}
+
+// drainReplaced drains the unhealthy instances without which there are enough: their replacements are ready, or fewer
+// are desired than there were.
+func (p *plan) drainReplaced() {
+	n := min(len(p.sick), max(0, len(p.ready)+len(p.sick)-p.in.Desired))
+	slices.SortFunc(p.sick, idlest)
+	for _, one := range p.sick[:n] {
+		p.do(Drain{ID: one.ID, Why: fmt.Sprintf("unhealthy, and %d ready of %d desired do without it", len(p.ready), p.in.Desired)})
+	}
+	p.sick = p.sick[n:]
+}
+
+// grow takes back and launches as many as are missing.
+func (p *plan) grow(missing int) {
+	slices.SortFunc(p.draining, func(a, b *Instance) int {
+		return cmp.Or(b.Since.Compare(a.Since), cmp.Compare(a.ID, b.ID))
+	})
+	p.draining = slices.DeleteFunc(p.draining, func(one *Instance) bool {
+		if missing == 0 || !one.Healthy || p.drained(one) && one.InFlight > 0 {
+			return false
+		}
+		missing--
+		p.do(Undrain{ID: one.ID, Why: fmt.Sprintf("%d desired, and it still runs", p.in.Desired)})
+		return true
+	})
+	if p.in.Now.Before(p.in.Backoff) {
+		return
+	}
+	if most := p.in.MaxLaunching; most > 0 {
+		missing = min(missing, most-len(p.coming))
+	}
+	if missing > 0 {
+		p.do(Launch{N: missing, Why: p.whyLaunch()})
+	}
+}
+
+func (p *plan) whyLaunch() string {
+	why := fmt.Sprintf("%d desired, %d ready, %d on their way", p.in.Desired, len(p.ready), len(p.coming))
+	if len(p.sick) > 0 {
+		why += fmt.Sprintf(", %d unhealthy", len(p.sick))
+	}
+	return why
+}
+
+// shrink ends as many as are too many, as far as it may.
+func (p *plan) shrink(extra int) {
+	if p.in.Waiting > 0 {
+		p.drainIdlest(extra - len(p.coming))
+		return
+	}
+	p.drainIdlest(extra - p.stopComing(extra))
+}
+
+// stopComing stops up to n instances that are on their way, and returns how many.
+func (p *plan) stopComing(n int) (stopped int) {
+	slices.SortFunc(p.coming, furthest)
+	for _, one := range p.coming {
+		if stopped == n {
+			break
+		}
+		if !one.Protected {
+			stopped++
+			p.do(Stop{ID: one.ID, Why: fmt.Sprintf("%d desired, nothing waits, and it is not ready yet", p.in.Desired)})
+		}
+	}
+	return stopped
+}
+
+// drainIdlest drains up to n ready instances.
+func (p *plan) drainIdlest(n int) {
+	slices.SortFunc(p.ready, idlest)
+	for _, one := range p.ready {
+		if n <= 0 {
+			break
+		}
+		if !one.Protected {
+			n--
+			p.do(Drain{ID: one.ID, Why: fmt.Sprintf("%d desired, and it is the idlest with %d in flight", p.in.Desired, one.InFlight)})
+		}
+	}
+}
+
+// furthest orders what is on its way by how far from ready it is: pending, starting, warming; the newest first.
+func furthest(a, b *Instance) int {
+	stage := func(i *Instance) int { return slices.Index([]string{"pending", "starting", "warming"}, i.State) }
+	return cmp.Or(cmp.Compare(stage(a), stage(b)), b.Started.Compare(a.Started), cmp.Compare(a.ID, b.ID))
+}
+
+// idlest orders instances by how little is lost with them. The newest goes before an older one that is the same in
+// everything else, because the older one's caches are warmer.
+func idlest(a, b *Instance) int {
+	return cmp.Or(
+		cmp.Compare(a.InFlight, b.InFlight),
+		cmp.Compare(a.Version, b.Version),
+		cmp.Compare(b.Cost, a.Cost),
+		b.Started.Compare(a.Started),
+		cmp.Compare(a.ID, b.ID),
+	)
+}
+
+// stopDrained ends the draining instances that have nothing left to do or no time left to do it.
+func (p *plan) stopDrained() {
+	for _, one := range p.draining {
+		if !p.drained(one) {
+			continue
+		}
+		why := "drained"
+		if one.InFlight > 0 {
+			why = fmt.Sprintf("still %d in flight after draining for %v", one.InFlight, p.in.DrainTimeout)
+		}
+		p.do(Stop{ID: one.ID, Why: why})
+	}
+}
+
+func (p *plan) drained(one *Instance) bool {
+	return one.InFlight == 0 || passed(p.in.Now, one.Since, p.in.DrainTimeout)
+}
