@@ -123,7 +123,7 @@ func (p *Pool) Checked(t *target.Target, s health.Status, now time.Time) {
 	}
 	m.checked = s
 	if s.State == target.Healthy && s.Failures == 0 {
-		m.ejection = m.ejection.Pass(now)
+		m.ejection = m.ejection.Pass()
 	}
 	p.rotateAndTell(now)
 }

@@ -1,0 +1,223 @@
+// Package control closes the loop of capacity, once a second for each pool and at once when a queue forms: it looks at
+// the pool and its fleet, lets scale decide, lets fleet/plan turn the decision into actions, and has the fleet carry them out.
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/weirlb/weir/fleet"
+	"github.com/weirlb/weir/fleet/plan"
+	"github.com/weirlb/weir/measure"
+	"github.com/weirlb/weir/pool"
+	"github.com/weirlb/weir/scale"
+)
+
+// Every is the time between two decisions.
+const Every = time.Second
+
+// rateWindow is what pool.Stats counts its rate over.
+const rateWindow = 5.0
+
+// Options are what one loop is made of.
+type Options struct {
+	Pool    *pool.Pool
+	Fleet   *fleet.Fleet
+	Samples *measure.Store
+	Journal *Journal
+	Slots   int // of one instance; 0 means without limit
+	Scale   scale.Options
+	Desired int // to begin with, when nothing is known from before
+	Log     *slog.Logger
+	Decided func(scale.Decision) // told of each decision that changed the capacity; it must not block
+}
+
+// Loop is the loop of one pool.
+type Loop struct {
+	wake chan struct{}
+
+	mu      sync.Mutex
+	o       Options
+	decider *scale.Decider
+	desired int
+	service scale.Sample // the last that was measured: a quiet minute does not make it unknown
+	last    scale.Decision
+	blocked string // why launches are put off, as it was last logged
+}
+
+// saved is what a loop carries over a restart of Weir.
+type saved struct {
+	Desired int          `json:"desired"`
+	Decider scale.State  `json:"decider"`
+	Service scale.Sample `json:"service"`
+}
+
+// New returns a loop that goes on where an earlier Weir stopped.
+func New(o Options) *Loop {
+	l := &Loop{wake: make(chan struct{}, 1), o: o, decider: scale.New(o.Scale), desired: o.Desired}
+	if b := o.Journal.load(o.Pool.Name); b != nil {
+		var s saved
+		if err := json.Unmarshal(b, &s); err != nil {
+			o.Log.Warn("the scaling state of an earlier run is not readable; starting afresh", "pool", o.Pool.Name, "error", err)
+		} else {
+			l.desired, l.service = s.Desired, s.Service
+			l.decider.Restore(s.Decider)
+		}
+	}
+	return l
+}
+
+// Configure changes what the next decisions are made by. What was learned stays.
+func (l *Loop) Configure(slots int, o scale.Options) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	state := l.decider.State()
+	l.o.Slots, l.o.Scale = slots, o
+	l.decider = scale.New(o)
+	l.decider.Restore(state)
+}
+
+// Wake asks for a decision now. It never blocks.
+func (l *Loop) Wake() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run decides until ctx ends.
+func (l *Loop) Run(ctx context.Context) {
+	t := time.NewTicker(Every)
+	defer t.Stop()
+	for {
+		l.step(time.Now())
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		case <-l.wake:
+		}
+	}
+}
+
+// Manual sets the capacity by hand until the given time, or, with a zero time, until it is taken back by Auto.
+func (l *Loop) Manual(desired int, until time.Time) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if s := l.o.Scale; desired < s.Min || desired > s.Max {
+		return fmt.Errorf("pool %s: %d is outside of its min %d and max %d; change scale.min or scale.max to go there", l.o.Pool.Name, desired, s.Min, s.Max)
+	}
+	l.decider.Manual(desired, until)
+	l.Wake()
+	return nil
+}
+
+// Auto ends Manual.
+func (l *Loop) Auto() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.decider.Auto()
+	l.Wake()
+}
+
+// Last returns the capacity desired now, the newest decision, and until when it is held by hand, if it is.
+func (l *Loop) Last() (desired int, d scale.Decision, manual *scale.Override) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.desired, l.last, l.decider.State().Manual
+}
+
+// step makes one decision and has it carried out.
+func (l *Loop) step(now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	stats := l.o.Pool.Stats(now)
+	views := l.o.Fleet.Instances(now)
+	obs := l.observe(stats, views, now)
+	d := l.decider.Decide(&obs)
+	changed := d.Desired != l.desired
+	l.desired, l.last = d.Desired, d
+	if err := l.o.Journal.Add(d); err != nil {
+		l.o.Log.Warn("a decision could not be recorded", "pool", d.Pool, "error", err)
+	}
+	if changed {
+		l.o.Log.Info("decision", "pool", d.Pool, "from", d.Previous, "to", d.Desired, "why", d.Why)
+		l.save()
+		if l.o.Decided != nil {
+			l.o.Decided(d)
+		}
+	}
+	l.carryOut(stats, views, now)
+}
+
+func (l *Loop) save() {
+	b, err := json.Marshal(saved{l.desired, l.decider.State(), l.service})
+	if err == nil {
+		err = l.o.Journal.save(l.o.Pool.Name, b)
+	}
+	if err != nil {
+		l.o.Log.Warn("the scaling state could not be saved", "pool", l.o.Pool.Name, "error", err)
+	}
+}
+
+// observe puts together what a decision may depend on.
+func (l *Loop) observe(s pool.Stats, views []fleet.View, now time.Time) scale.Observation {
+	if s.Service.Count > 0 {
+		l.service = scale.Sample{
+			Count: int(s.Service.Count), Mean: s.Service.Mean, SD: s.Service.SD,
+			P50: s.Service.P50, P90: s.Service.P90, P99: s.Service.P99,
+		}
+	}
+	obs := scale.Observation{
+		Time: now, Desired: l.desired, Slots: l.o.Slots, Service: l.service, Boot: l.o.Fleet.Boots(),
+		Metrics: map[string]float64{
+			"queue_depth": float64(s.Waiting), "in_flight": float64(s.InFlight),
+			"requests_per_second": s.Rate, "arrival_trend": s.Trend, "rate_window": rateWindow,
+			"oldest_wait": s.OldestWait.Seconds(), "idle_seconds": s.Idle.Seconds(),
+		},
+		Instances: make([]scale.Instance, 0, len(views)),
+	}
+	for _, v := range views {
+		if v.State == fleet.Stopping || v.State == fleet.Gone {
+			continue
+		}
+		obs.Instances = append(obs.Instances, scale.Instance{
+			ID: v.ID, State: string(v.State), Started: v.Launched, Ready: v.Ready, InFlight: v.InFlight,
+			Metrics: l.o.Samples.Of(v.ID, now),
+		})
+	}
+	return obs
+}
+
+// carryOut turns the desired capacity into the fleet's next moves.
+func (l *Loop) carryOut(s pool.Stats, views []fleet.View, now time.Time) {
+	notBefore, why := l.o.Fleet.Blocked()
+	if now.Before(notBefore) {
+		if why != l.blocked {
+			l.blocked = why
+			l.o.Log.Warn("launches are put off after a failed one", "pool", l.o.Pool.Name, "for", notBefore.Sub(now).Round(time.Millisecond), "why", why)
+		}
+	} else {
+		l.blocked = ""
+	}
+	in := plan.Input{Now: now, Desired: l.desired, Waiting: s.Waiting, MaxLaunching: l.o.Scale.MaxLaunching, NotBefore: notBefore}
+	for _, v := range views {
+		in.Instances = append(in.Instances, plan.Instance{
+			ID: v.ID, State: string(v.State), Started: v.Launched, Since: v.Since, InFlight: v.InFlight, Healthy: v.State != fleet.Unhealthy,
+		})
+	}
+	for _, a := range plan.Plan(in) {
+		if err := l.act(a); err != nil {
+			l.o.Log.Warn("an action of the plan came too late", "pool", l.o.Pool.Name, "error", err)
+		}
+	}
+}
+
+func newestFirst(ds []scale.Decision) {
+	slices.SortStableFunc(ds, func(a, b scale.Decision) int { return b.Time.Compare(a.Time) })
+}
