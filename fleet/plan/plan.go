@@ -95,11 +95,12 @@ func Plan(in Input) []Action {
 	p := survey(&in)
 	p.stopHopeless()
 	p.drainReplaced()
-	have := len(p.coming) + len(p.ready) + max(0, len(p.sick)-surge(in.Desired))
-	switch missing := in.Desired - have; {
-	case missing > 0:
-		p.grow(missing)
-	case missing < 0:
+	for p.missing() > 0 && p.takeBack() {
+		p.drainReplaced() // what was taken back may replace an unhealthy one
+	}
+	if missing := p.missing(); missing > 0 {
+		p.launch(missing)
+	} else {
 		p.shrink(-missing)
 	}
 	p.stopDrained()
@@ -108,6 +109,11 @@ func Plan(in Input) []Action {
 
 // surge is how many unhealthy instances may be replaced at a time.
 func surge(desired int) int { return max(1, desired/4) }
+
+// missing is how many instances there are too few; below 0, how many too many.
+func (p *plan) missing() int {
+	return p.in.Desired - len(p.coming) - len(p.ready) - max(0, len(p.sick)-surge(p.in.Desired))
+}
 
 // plan is the work on one input: the instances by what they are good for, and the steps so far.
 type plan struct {
@@ -177,19 +183,29 @@ func (p *plan) drainReplaced() {
 	p.sick = p.sick[n:]
 }
 
-// grow takes back and launches as many as are missing.
-func (p *plan) grow(missing int) {
-	slices.SortFunc(p.draining, func(a, b *Instance) int {
-		return cmp.Or(b.Since.Compare(a.Since), cmp.Compare(a.ID, b.ID))
-	})
-	p.draining = slices.DeleteFunc(p.draining, func(one *Instance) bool {
-		if missing == 0 || !one.Healthy || p.drained(one) && one.InFlight > 0 {
-			return false
+// takeBack gives the instance that has drained for the shortest time back to traffic, if there is one that is healthy and
+// whose time is not up.
+func (p *plan) takeBack() bool {
+	var best *Instance
+	for _, one := range p.draining {
+		if !one.Healthy || one.InFlight > 0 && p.drained(one) {
+			continue
 		}
-		missing--
-		p.do(Undrain{ID: one.ID, Why: fmt.Sprintf("%d desired, and it still runs", p.in.Desired)})
-		return true
-	})
+		if best == nil || cmp.Or(one.Since.Compare(best.Since), cmp.Compare(best.ID, one.ID)) > 0 {
+			best = one
+		}
+	}
+	if best == nil {
+		return false
+	}
+	p.do(Undrain{ID: best.ID, Why: fmt.Sprintf("%d desired, and it still runs", p.in.Desired)})
+	p.draining = slices.DeleteFunc(p.draining, func(one *Instance) bool { return one == best })
+	p.ready = append(p.ready, best)
+	return true
+}
+
+// launch starts as many as are missing and may be started now.
+func (p *plan) launch(missing int) {
 	if p.in.Now.Before(p.in.Backoff) {
 		return
 	}
