@@ -133,7 +133,6 @@ func (t *textCall) whole() error {
 	answer := t.answer(t.object(""))
 	text := b.String()
 	if t.chat {
-		text = strings.TrimPrefix(text, " ")
 		answer.Choices[0].Message = &textPart{Role: "assistant", Content: &text}
 	} else {
 		answer.Choices[0].Text = &text
@@ -180,7 +179,6 @@ func (t *textCall) piece(text string, first bool) *textAnswer {
 	delta := &textPart{}
 	if first {
 		delta.Role = "assistant"
-		text = strings.TrimPrefix(text, " ") // the space behind "A:"
 	}
 	if first || text != "" {
 		delta.Content = &text

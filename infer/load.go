@@ -3,6 +3,7 @@ package infer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"time"
@@ -117,8 +118,10 @@ func (m *models) test() error {
 		}
 	}
 	if m.mlp != nil {
-		if p := m.mlp.predict([]float64{0, 0}); !sumsToOne(p[:]) {
-			return errors.New("the predict model's chances do not sum to 1")
+		for _, in := range [][]float64{{0, 0}, {0, 0.65}, {-0.9, 0.9}} {
+			if p := m.mlp.predict(in); !sumsToOne(p[:]) || p[zoneOf(in[0], in[1])] < 0.5 {
+				return fmt.Errorf("the predict model has not learned its task: at %v it finds %.2f", in, p)
+			}
 		}
 	}
 	x := mixture{{1, [3]float64{0.5, 0, -0.5}, grain}}.eulerStep([3]float64{1, 1, 1}, noiseMax, 0, 3)

@@ -88,11 +88,13 @@ func parseLoads(r io.Reader) ([]time.Duration, error) {
 	return loads, nil
 }
 
-// isHeader reports whether no cell of a row is a number or a duration.
+// isHeader reports whether no cell of a row is a number or a duration, be it one that is out of range.
 func isHeader(row []string) bool {
 	return !slices.ContainsFunc(row, func(cell string) bool {
-		_, err := parseLoad(cell, time.Millisecond)
-		return err == nil
+		cell = strings.TrimSpace(cell)
+		_, notNumber := strconv.ParseFloat(cell, 64)
+		_, notDuration := time.ParseDuration(cell)
+		return notNumber == nil || errors.Is(notNumber, strconv.ErrRange) || notDuration == nil
 	})
 }
 

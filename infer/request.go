@@ -228,7 +228,7 @@ func (req *chatRequest) setPrompt(chat bool, context int) error {
 			b.WriteString(string(m.Content))
 			b.WriteByte('\n')
 		}
-		b.WriteString("A:")
+		b.WriteString("A: ")
 		text = b.String()
 	case len(req.Prompt) > 1:
 		return invalid("prompt", "%d prompts are too many; send one a request", len(req.Prompt))
