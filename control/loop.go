@@ -205,7 +205,7 @@ func (l *Loop) carryOut(s pool.Stats, views []fleet.View, now time.Time) {
 	} else {
 		l.blocked = ""
 	}
-	in := plan.Input{Now: now, Desired: l.desired, Waiting: s.Waiting, MaxLaunching: l.o.Scale.MaxLaunching, NotBefore: notBefore}
+	in := plan.Input{Now: now, Desired: l.desired, Waiting: s.Waiting, MaxLaunching: l.o.Scale.MaxLaunching, Backoff: notBefore}
 	for _, v := range views {
 		in.Instances = append(in.Instances, plan.Instance{
 			ID: v.ID, State: string(v.State), Started: v.Launched, Since: v.Since, InFlight: v.InFlight, Healthy: v.State != fleet.Unhealthy,
@@ -213,9 +213,23 @@ func (l *Loop) carryOut(s pool.Stats, views []fleet.View, now time.Time) {
 	}
 	for _, a := range plan.Plan(in) {
 		if err := l.act(a); err != nil {
-			l.o.Log.Warn("an action of the plan came too late", "pool", l.o.Pool.Name, "error", err)
+			l.o.Log.Warn("a step of the plan came too late", "pool", l.o.Pool.Name, "error", err)
 		}
 	}
+}
+
+func (l *Loop) act(a plan.Action) error {
+	switch a := a.(type) {
+	case plan.Launch:
+		l.o.Fleet.Launch(a.N)
+	case plan.Undrain:
+		return l.o.Fleet.Keep(a.ID, a.Why)
+	case plan.Drain:
+		return l.o.Fleet.Drain(a.ID, a.Why)
+	case plan.Stop:
+		return l.o.Fleet.Stop(a.ID, a.Why)
+	}
+	return nil
 }
 
 func newestFirst(ds []scale.Decision) {
