@@ -42,12 +42,13 @@ type sequence struct {
 
 	out chan string // text as it is written; closed at the end; has room for all of it
 
-	// What follows belongs to the engine until out is closed, or started is closed for read.
-	started chan struct{} // closed when the prompt has been read
-	read    int           // tokens of the prompt
-	written int           // tokens of the answer
-	reason  string        // why it ended: "stop" or "length"
-	err     error         // why it could not go on
+	started chan struct{} // closed when a prompt that is not empty has been read
+
+	// What follows belongs to the engine until out is closed.
+	read    int    // tokens of the prompt
+	written int    // tokens of the answer
+	reason  string // why it ended: "stop" or "length"
+	err     error  // why it could not go on
 }
 
 // add puts a sequence into the batch.
@@ -81,6 +82,7 @@ func (e *engine) loop() {
 			}
 			continue
 		}
+		p.markRead()
 		e.onTokens(p.reads, len(p.writers))
 		for i, s := range p.writers {
 			if s.accept(p.tokens[i]) {
@@ -163,13 +165,19 @@ func (p *stepPlan) compute() {
 		for _, r := range s.prompt[s.read:p.upTo[i]] {
 			s.sampler.read(r)
 		}
+	}
+	for _, s := range p.writers {
+		p.tokens = append(p.tokens, s.sampler.next(s.written >= s.minTokens))
+	}
+}
+
+// markRead records what the step has read, once its time on the device is over.
+func (p *stepPlan) markRead() {
+	for i, s := range p.readers {
 		s.read = p.upTo[i]
 		if s.read == len(s.prompt) {
 			close(s.started)
 		}
-	}
-	for _, s := range p.writers {
-		p.tokens = append(p.tokens, s.sampler.next(s.written >= s.minTokens))
 	}
 }
 
