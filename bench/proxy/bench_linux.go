@@ -23,19 +23,6 @@ type bench struct {
 	began      time.Time
 }
 
-// results are by scenario, candidate and round. What was refused is missing.
-type results map[string]map[string]map[int]load.Result
-
-func (r results) put(scenario, candidate string, round int, result load.Result) {
-	if r[scenario] == nil {
-		r[scenario] = make(map[string]map[int]load.Result)
-	}
-	if r[scenario][candidate] == nil {
-		r[scenario][candidate] = make(map[int]load.Result)
-	}
-	r[scenario][candidate][round] = result
-}
-
 func newBench(e *env) *bench {
 	b := &bench{env: e, results: make(results), began: time.Now()}
 	for _, name := range e.only {
@@ -115,6 +102,7 @@ func (b *bench) say(format string, args ...any) {
 // awaitQuiet waits until nothing runs on the proxy's core, at most ten seconds.
 func (b *bench) awaitQuiet(ctx context.Context) error {
 	const glance = 500 * time.Millisecond
+	apart := procstat.InterruptsApart()
 	before, err := procstat.ReadCores(b.proxyCore)
 	if err != nil {
 		return err
@@ -129,7 +117,7 @@ func (b *bench) awaitQuiet(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if float64(after[0].Work()-before[0].Work()) < b.limits.foreign*float64(glance) {
+		if float64(after[0].Since(before[0]).Work(apart)) < b.limits.foreign*float64(glance) {
 			return nil
 		}
 		before = after

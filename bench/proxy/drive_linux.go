@@ -164,6 +164,7 @@ func (e *env) measure(ctx context.Context, c candidate, s scenario) (load.Result
 	}
 	options := s.options(e.sizes())
 	options.Port, options.PIDs = port, pids
+	options.TargetPIDs = []int{e.origin.cmd.Process.Pid}
 	options.ProxyCore, options.LoadCore = e.proxyCore, e.loadCore
 	options.WarmUp, options.For = e.warmUp, e.count
 	if options.Mode == load.Hold {

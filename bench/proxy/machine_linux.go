@@ -15,7 +15,7 @@ func (b *bench) report(ctx context.Context) *report {
 	r := &report{
 		Date: b.began.Truncate(time.Second), Machine: thisMachine(), Versions: b.versions(ctx, b.candidates),
 		Rounds: b.rounds, Counted: b.count, Candidates: b.only,
-		Refused: b.refused, Noisy: b.noisy,
+		Refused: b.refused, Noisy: b.noisy, Results: b.results,
 	}
 	for _, s := range b.scenarios {
 		for _, m := range s.metrics {

@@ -61,7 +61,7 @@ type settings struct {
 func parse(args []string) (settings, error) {
 	var s settings
 	var only, scenarios string
-	var steal, foreign float64
+	var steal, foreign, loadForeign float64
 	f := flag.NewFlagSet("bench/proxy", flag.ContinueOnError)
 	f.StringVar(&only, "only", strings.Join(candidateNames(), ","), "candidates to measure")
 	f.StringVar(&scenarios, "scenarios", strings.Join(scenarioNames(), ","), "scenarios to measure")
@@ -70,8 +70,9 @@ func parse(args []string) (settings, error) {
 	f.DurationVar(&s.warmUp, "warm-up", time.Second, "load before it counts, and how long held requests rest before memory is read")
 	f.IntVar(&s.streams, "streams", 1000, "SSE streams, 20 events per second each")
 	f.IntVar(&s.held, "held", 2000, "requests held open for the memory measurement")
-	f.Float64Var(&steal, "max-steal", 3, "refuse a measurement when the hypervisor took more than this `percent` of a core")
+	f.Float64Var(&steal, "max-steal", 3, "refuse a measurement when the hypervisor took more than this `percent` of the two cores")
 	f.Float64Var(&foreign, "max-foreign", 5, "refuse a measurement when others took more than this `percent` of the proxy's core")
+	f.Float64Var(&loadForeign, "max-load-foreign", 20, "the same for the core of load and target")
 	f.IntVar(&s.tries, "tries", 5, "how often a refused measurement is tried in all")
 	f.BoolVar(&s.keepNoisy, "keep-noisy", false, "keep measurements refused for noise, marked; never those with failed requests")
 	f.IntVar(&s.proxyCore, "proxy-core", 0, "core of the measured proxy")
@@ -85,7 +86,7 @@ func parse(args []string) (settings, error) {
 	if f.NArg() > 0 {
 		return s, fmt.Errorf("unexpected argument %q; see -help", f.Arg(0))
 	}
-	s.limits = limits{steal: steal / 100, foreign: foreign / 100}
+	s.limits = limits{steal: steal / 100, foreign: foreign / 100, loadForeign: loadForeign / 100}
 	var err error
 	if s.only, err = choose("-only", only, candidateNames()); err != nil {
 		return s, err

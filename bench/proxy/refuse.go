@@ -10,6 +10,9 @@ import (
 type limits struct {
 	steal   float64 // that the hypervisor took
 	foreign float64 // that other processes took of the proxy's core
+	// loadForeign is what other processes took of the load's core. It does not
+	// touch the proxy, but a proxy that waits for its load is not saturated.
+	loadForeign float64
 }
 
 // minShare is how much of a set rate must have been reached.
@@ -19,13 +22,6 @@ const minShare = 0.95
 type verdict struct {
 	reason string // empty when it counts
 	noise  bool   // the machine's fault, not the candidate's
-}
-
-// foreignShare returns the share of the proxy's core that others used. The
-// kernel samples that in ticks while the proxy's own time is exact, so it may
-// be a little below 0.
-func foreignShare(r load.Result) float64 {
-	return float64(r.Work-r.CPU) / float64(r.Elapsed)
 }
 
 // judge decides whether a measurement counts. wanted is the rate of units per
@@ -39,9 +35,11 @@ func (l limits) judge(mode string, wanted float64, r load.Result) verdict {
 	case mode == load.Hold:
 		return verdict{} // memory, which other processes do not change
 	case r.Steal > l.steal:
-		return verdict{reason: fmt.Sprintf("the hypervisor took %.1f %% of a core", 100*r.Steal), noise: true}
-	case foreignShare(r) > l.foreign:
-		return verdict{reason: fmt.Sprintf("others took %.1f %% of the proxy's core", 100*foreignShare(r)), noise: true}
+		return verdict{reason: fmt.Sprintf("the hypervisor took %.1f %% of the cores", 100*r.Steal), noise: true}
+	case r.Foreign > l.foreign:
+		return verdict{reason: fmt.Sprintf("others took %.1f %% of the proxy's core", 100*r.Foreign), noise: true}
+	case r.LoadForeign > l.loadForeign:
+		return verdict{reason: fmt.Sprintf("others took %.1f %% of the load's core", 100*r.LoadForeign), noise: true}
 	case float64(r.Units) < minShare*wanted*r.Elapsed.Seconds():
 		return verdict{reason: fmt.Sprintf("%.0f per second of %.0f", float64(r.Units)/r.Elapsed.Seconds(), wanted), noise: true}
 	}

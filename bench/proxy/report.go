@@ -28,6 +28,7 @@ type report struct {
 	Ways       []way             `json:"ways"`
 	Refused    []string          `json:"refused"`
 	Noisy      []string          `json:"noisy"`
+	Results    results           `json:"results"`
 }
 
 // machine is what the figures hold for.
@@ -55,6 +56,19 @@ type way struct {
 	Busy      float64 `json:"busy"` // share of the core the candidate used itself
 	MedianMS  float64 `json:"latency_median_ms"`
 	P99MS     float64 `json:"latency_p99_ms"`
+}
+
+// results are by scenario, candidate and round. What was refused is missing.
+type results map[string]map[string]map[int]load.Result
+
+func (r results) put(scenario, candidate string, round int, result load.Result) {
+	if r[scenario] == nil {
+		r[scenario] = make(map[string]map[int]load.Result)
+	}
+	if r[scenario][candidate] == nil {
+		r[scenario][candidate] = make(map[int]load.Result)
+	}
+	r[scenario][candidate][round] = result
 }
 
 // newRow reads a metric off the results of a scenario, by candidate and round.

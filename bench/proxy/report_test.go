@@ -15,11 +15,11 @@ import (
 // second returns a measurement of one second with the given µs per unit.
 func second(units int64, perUnit float64) load.Result {
 	cpu := time.Duration(perUnit * float64(units) * float64(time.Microsecond))
-	return load.Result{Units: units, Elapsed: time.Second, CPU: cpu, Work: cpu, Median: time.Millisecond, P99: 2 * time.Millisecond}
+	return load.Result{Units: units, Elapsed: time.Second, CPU: cpu, Median: time.Millisecond, P99: 2 * time.Millisecond}
 }
 
 func TestJudge(t *testing.T) {
-	l := limits{steal: 0.03, foreign: 0.05}
+	l := limits{steal: 0.03, foreign: 0.05, loadForeign: 0.2}
 	good := second(2000, 100)
 	for _, test := range []struct {
 		name          string
@@ -33,10 +33,11 @@ func TestJudge(t *testing.T) {
 		{"none", load.Saturated, func(r *load.Result) { r.Units = 0 }, true, false},
 		{"steal at the limit", load.Rate, func(r *load.Result) { r.Steal = 0.03 }, false, false},
 		{"steal", load.Rate, func(r *load.Result) { r.Steal = 0.031 }, true, true},
-		{"foreign", load.Rate, func(r *load.Result) { r.Work = r.CPU + 60*time.Millisecond }, true, true},
-		{"ticks below the exact time", load.Rate, func(r *load.Result) { r.Work = r.CPU - 60*time.Millisecond }, false, false},
+		{"foreign", load.Rate, func(r *load.Result) { r.Foreign = 0.06 }, true, true},
+		{"ticks below the exact time", load.Rate, func(r *load.Result) { r.Foreign = -0.06 }, false, false},
+		{"foreign on the load's core", load.Rate, func(r *load.Result) { r.LoadForeign = 0.3 }, true, true},
 		{"too slow", load.Rate, func(r *load.Result) { r.Units = 1800 }, true, true},
-		{"memory on a busy machine", load.Hold, func(r *load.Result) { r.Steal, r.Work = 0.5, time.Second }, false, false},
+		{"memory on a busy machine", load.Hold, func(r *load.Result) { r.Steal, r.Foreign = 0.5, 0.5 }, false, false},
 		{"memory with a lost answer", load.Hold, func(r *load.Result) { r.Errors = 1 }, true, false},
 	} {
 		r := good

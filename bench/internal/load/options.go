@@ -30,7 +30,9 @@ type Options struct {
 	WarmUp time.Duration
 	For    time.Duration // how long is counted
 	PIDs   []int         // the proxy's processes
-	// ProxyCore and LoadCore are watched for steal, the former for its work too.
+	// TargetPIDs are the target's processes, which share the load's core.
+	TargetPIDs []int
+	// ProxyCore and LoadCore are watched for steal and for foreign work.
 	ProxyCore, LoadCore int
 }
 
@@ -53,11 +55,14 @@ func (o Options) validate() error {
 type Result struct {
 	Units   int64         `json:"units"`
 	Elapsed time.Duration `json:"elapsed_ns"`
-	CPU     time.Duration `json:"cpu_ns"`  // user and system time of the proxy's processes
-	Work    time.Duration `json:"work_ns"` // that all processes spent on the proxy's core
-	// Steal is the share of the elapsed time that the hypervisor gave to
-	// others, on the core that lost more.
+	CPU     time.Duration `json:"cpu_ns"` // user and system time of the proxy's processes
+	// Steal is the share of both cores' time that the hypervisor gave to others.
 	Steal float64 `json:"steal"`
+	// Foreign is the share of the proxy's core that other processes used, and
+	// LoadForeign that of the load's core. The kernel counts the core in ticks
+	// and the processes exactly, so both may be a little below 0.
+	Foreign     float64 `json:"foreign"`
+	LoadForeign float64 `json:"load_foreign"`
 	// NotOK and Errors count answers other than 2xx and broken connections or
 	// answers, from the first connection on.
 	NotOK      int64  `json:"not_ok"`

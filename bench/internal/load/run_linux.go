@@ -3,6 +3,7 @@ package load
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -289,7 +290,8 @@ func (r *run) note(what string) {
 // sample is what the proxy and its core had used at one moment.
 type sample struct {
 	at    time.Time
-	cpu   time.Duration
+	cpu   time.Duration       // of the proxy
+	own   time.Duration       // of load and target
 	cores []procstat.CoreTime // the proxy's, the load's
 }
 
@@ -300,6 +302,9 @@ func (r *run) sample() (s sample, err error) {
 	if s.cpu, err = procstat.CPUTime(r.PIDs); err != nil {
 		return s, fmt.Errorf("the proxy ended during the run: %w", err)
 	}
+	if s.own, err = procstat.CPUTime(append(r.TargetPIDs, os.Getpid())); err != nil {
+		return s, fmt.Errorf("the target ended during the run: %w", err)
+	}
 	s.at = time.Now()
 	return s, nil
 }
@@ -307,11 +312,11 @@ func (r *run) sample() (s sample, err error) {
 func (r *run) settle(before, after sample) {
 	r.result.Elapsed = after.at.Sub(before.at)
 	r.result.CPU = after.cpu - before.cpu
-	r.result.Work = after.cores[0].Work() - before.cores[0].Work()
-	for i := range before.cores {
-		steal := after.cores[i].Steal - before.cores[i].Steal
-		r.result.Steal = max(r.result.Steal, float64(steal)/float64(r.result.Elapsed))
-	}
+	elapsed, apart := float64(r.result.Elapsed), procstat.InterruptsApart()
+	proxy, load := after.cores[0].Since(before.cores[0]), after.cores[1].Since(before.cores[1])
+	r.result.Steal = float64(proxy.Steal+load.Steal) / (2 * elapsed)
+	r.result.Foreign = float64(proxy.Work(apart)-r.result.CPU) / elapsed
+	r.result.LoadForeign = float64(load.Work(apart)-(after.own-before.own)) / elapsed
 	r.result.Median = time.Duration(r.latency.ValueAtQuantile(50)) * time.Microsecond
 	r.result.P99 = time.Duration(r.latency.ValueAtQuantile(99)) * time.Microsecond
 }

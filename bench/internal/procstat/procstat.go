@@ -88,9 +88,16 @@ func ParseCore(text []byte, core int) (CoreTime, error) {
 	return CoreTime{}, fmt.Errorf("/proc/stat: no line for cpu%d", core)
 }
 
-// Work is the time the core ran processes. Interrupts are left out: the ones
-// that serve the measured program's own packets cannot be told from others.
-func (t CoreTime) Work() time.Duration { return t.User + t.Nice + t.System }
+// Work is the time the core spent on processes, counted as the processes' own
+// clocks count it: with the interrupts that came while they ran, unless the
+// kernel keeps those apart (see InterruptsApart).
+func (t CoreTime) Work(interruptsApart bool) time.Duration {
+	work := t.User + t.Nice + t.System
+	if !interruptsApart {
+		work += t.IRQ + t.SoftIRQ
+	}
+	return work
+}
 
 // ParseKB finds a line such as "VmRSS:  1234 kB" in the text of
 // /proc/PID/status or /proc/PID/smaps_rollup and returns its value in KB.
@@ -111,6 +118,15 @@ func ParseKB(text []byte, name string) (int64, error) {
 		return kb, nil
 	}
 	return 0, fmt.Errorf("no line %q", name)
+}
+
+// Since returns what passed between an earlier reading and this one.
+func (t CoreTime) Since(earlier CoreTime) CoreTime {
+	return CoreTime{
+		User: t.User - earlier.User, Nice: t.Nice - earlier.Nice, System: t.System - earlier.System,
+		Idle: t.Idle - earlier.Idle, IOWait: t.IOWait - earlier.IOWait,
+		IRQ: t.IRQ - earlier.IRQ, SoftIRQ: t.SoftIRQ - earlier.SoftIRQ, Steal: t.Steal - earlier.Steal,
+	}
 }
 
 // Memory is resident memory in KB. PSS counts a page shared by n processes as

@@ -31,8 +31,11 @@ func TestParseCore(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.Work() != 1320*time.Millisecond || got.SoftIRQ != 70*time.Millisecond || got.Steal != 80*time.Millisecond || got.Idle != 40*time.Second {
+	if got.Work(true) != 1320*time.Millisecond || got.Work(false) != 1450*time.Millisecond || got.SoftIRQ != 70*time.Millisecond || got.Steal != 80*time.Millisecond || got.Idle != 40*time.Second {
 		t.Errorf("got %+v", got)
+	}
+	if later := got; later.Since(got) != (procstat.CoreTime{}) {
+		t.Errorf("nothing passed, yet %+v", later.Since(got))
 	}
 	if _, err := procstat.ParseCore(text, 1); err == nil {
 		t.Error("a line of three fields was taken")

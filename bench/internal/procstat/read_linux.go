@@ -1,12 +1,16 @@
 package procstat
 
 import (
+	"bufio"
+	"compress/gzip"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -109,4 +113,36 @@ func ReadCores(cores ...int) ([]CoreTime, error) {
 		}
 	}
 	return times, nil
+}
+
+// InterruptsApart reports whether the kernel takes the time of interrupts,
+// which carry a process's loopback packets, out of the process's CPU time. A
+// kernel that does not publish its configuration is taken not to.
+var InterruptsApart = sync.OnceValue(func() bool {
+	if file, err := os.Open("/proc/config.gz"); err == nil {
+		defer file.Close()
+		if config, err := gzip.NewReader(file); err == nil {
+			return interruptsApart(config)
+		}
+	}
+	var name unix.Utsname
+	if err := unix.Uname(&name); err != nil {
+		return false
+	}
+	file, err := os.Open("/boot/config-" + unix.ByteSliceToString(name.Release[:]))
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	return interruptsApart(file)
+})
+
+func interruptsApart(config io.Reader) bool {
+	for lines := bufio.NewScanner(config); lines.Scan(); {
+		switch lines.Text() {
+		case "CONFIG_IRQ_TIME_ACCOUNTING=y", "CONFIG_VIRT_CPU_ACCOUNTING_NATIVE=y":
+			return true
+		}
+	}
+	return false
 }
