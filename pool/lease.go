@@ -50,6 +50,14 @@ func (l *Lease) Granted() time.Time { return l.granted }
 type queue struct {
 	head, tail *Lease
 	n          int
+	picky      int // of them, those that some target failed before: a free slot there is no use to them
+}
+
+func (q *queue) count(l *Lease, by int) {
+	q.n += by
+	if len(l.skip) > 0 {
+		q.picky += by
+	}
 }
 
 func (q *queue) pushBack(l *Lease) {
@@ -60,7 +68,7 @@ func (q *queue) pushBack(l *Lease) {
 		q.head = l
 	}
 	q.tail = l
-	q.n++
+	q.count(l, 1)
 }
 
 func (q *queue) pushFront(l *Lease) {
@@ -71,7 +79,7 @@ func (q *queue) pushFront(l *Lease) {
 		q.tail = l
 	}
 	q.head = l
-	q.n++
+	q.count(l, 1)
 }
 
 func (q *queue) remove(l *Lease) {
@@ -86,7 +94,7 @@ func (q *queue) remove(l *Lease) {
 		q.tail = l.prev
 	}
 	l.next, l.prev = nil, nil
-	q.n--
+	q.count(l, -1)
 }
 
 // answered collects leases to be told once the pool's lock is free.

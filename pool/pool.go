@@ -195,10 +195,12 @@ func (p *Pool) Acquire(l *Lease, now time.Time) (admit.Verdict, error) {
 	p.m.arrivals.Add(now, 1)
 	p.m.requests++
 	var t *target.Target
-	if p.queue.n == 0 {
+	// Those that wait although a slot is free wait for another target: they are not overtaken.
+	before := p.queue.n - p.queue.picky
+	if before == 0 {
 		t = p.picker.Pick(balance.Request{})
 	}
-	switch p.o.Limits.Decide(t != nil, p.queue.n) {
+	switch p.o.Limits.Decide(t != nil, before) {
 	case admit.Run:
 		p.grant(l, t, now)
 		p.mu.Unlock()

@@ -73,6 +73,16 @@ func (m *meters) meanService(now time.Time) time.Duration {
 	return time.Duration(m.service.Summarize(now).Mean * float64(time.Second))
 }
 
+// rateWindow is the shortest span that holds enough arrivals for a rate with an error of about a fifth.
+func (m *meters) rateWindow(now time.Time) time.Duration {
+	for _, span := range []time.Duration{5 * time.Second, 10 * time.Second} {
+		if m.arrivals.Sum(now, span) >= 25 {
+			return span
+		}
+	}
+	return 30 * time.Second
+}
+
 // Stats is a pool at one moment.
 type Stats struct {
 	Waiting    int           // requests in the queue
@@ -82,9 +92,10 @@ type Stats struct {
 	FailedOpen bool
 	Idle       time.Duration // since the pool last had a request
 
-	Rate     float64 // arrivals a second, over the last 5 seconds
-	Trend    float64 // its change, requests/s per second, from the 5 seconds before
-	Finished float64 // answers a second, over the last 5 seconds
+	Rate       float64       // arrivals a second, over the last RateWindow
+	RateWindow time.Duration // 5 to 30 seconds: long enough to hold some arrivals, else a rate would be noise
+	Trend      float64       // change of the rate, requests/s per second, from the window before
+	Finished   float64       // answers a second, over the last 5 seconds
 
 	Wait, Service, Latency window.Summary // of the last minute
 
@@ -113,12 +124,12 @@ type TargetStats struct {
 func (p *Pool) Stats(now time.Time) Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	const span = 5 * time.Second
+	span := p.m.rateWindow(now)
 	rate := p.m.arrivals.Rate(now, span)
-	both := p.m.arrivals.Rate(now, 2*span)
+	before := 2*p.m.arrivals.Rate(now, 2*span) - rate
 	s := Stats{
 		Waiting: p.queue.n, InFlight: p.running, Slots: p.slots(), FailedOpen: p.open,
-		Rate: rate, Trend: (rate - (2*both - rate)) / span.Seconds(), Finished: p.m.finished.Rate(now, span),
+		Rate: rate, RateWindow: span, Trend: (rate - before) / span.Seconds(), Finished: p.m.finished.Rate(now, 5*time.Second),
 		Wait: p.m.wait.Summarize(now), Service: p.m.service.Summarize(now), Latency: p.m.latency.Summarize(now),
 		Requests: p.m.requests, Answers2: p.m.answers[class2xx], Answers4: p.m.answers[class4xx],
 		Answers5: p.m.answers[class5xx], Broken: p.m.answers[classNone],

@@ -1,0 +1,180 @@
+package balance
+
+import (
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/weirlb/weir/target"
+)
+
+func targets(weights ...int) []*target.Target {
+	var out []*target.Target
+	for i, w := range weights {
+		out = append(out, target.New(string(rune('a'+i)), "", w, 0))
+	}
+	return out
+}
+
+func pick(t testing.TB, name string, ts []*target.Target) Picker {
+	t.Helper()
+	p, err := New(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Set(ts)
+	return p
+}
+
+// sequence picks n times without anything ever being in flight.
+func sequence(p Picker, n int) string {
+	var b strings.Builder
+	for range n {
+		b.WriteString(p.Pick(Request{}).ID)
+	}
+	return b.String()
+}
+
+func TestSmoothWeightedRoundRobinIsNginxs(t *testing.T) {
+	// The example in the commit that brought the algorithm to nginx (52327e0627f4): {5, 1, 1} gives a a b a c a a.
+	if got := sequence(pick(t, "weighted_round_robin", targets(5, 1, 1)), 14); got != "aabacaaaabacaa" {
+		t.Errorf("%s, want aabacaa twice", got)
+	}
+	if got := sequence(pick(t, "round_robin", targets(5, 1, 1)), 6); got != "abcabc" {
+		t.Errorf("round_robin looks at weights: %s", got)
+	}
+}
+
+func TestAFailureCostsWeightThatComesBack(t *testing.T) {
+	ts := targets(5, 5)
+	p := pick(t, "weighted_round_robin", ts)
+	p.Done(ts[0], true)
+	got := sequence(p, 12)
+	if got[0] != 'b' || got[1] != 'b' {
+		t.Errorf("after a failure of a: %s, want b first", got)
+	}
+	if tail := sequence(p, 20); strings.Count(tail, "a") != 10 {
+		t.Errorf("a does not get its share back: %s", tail)
+	}
+}
+
+func TestLeastConnectionsComparesByWeight(t *testing.T) {
+	ts := targets(1, 3)
+	p := pick(t, "least_connections", ts)
+	// nginx: the smallest conns/weight. With every request staying, 4 requests go 1 to 3.
+	count := map[string]int{}
+	for range 40 {
+		x := p.Pick(Request{})
+		x.Begin()
+		count[x.ID]++
+	}
+	if count["a"] != 10 || count["b"] != 30 {
+		t.Errorf("%v, want a 10, b 30", count)
+	}
+	ts[1].End(false)
+	if got := p.Pick(Request{}); got.ID != "b" {
+		t.Errorf("picked %s, want the one with fewer per weight", got.ID)
+	}
+}
+
+func TestLeastConnectionsTiesGoRound(t *testing.T) {
+	ts := targets(1, 1, 1)
+	p := pick(t, "least_connections", ts)
+	if got := sequence(p, 6); got != "abcabc" {
+		t.Errorf("idle targets: %s, want turns", got)
+	}
+	ts[0].Begin()
+	if got := sequence(p, 4); strings.Contains(got, "a") {
+		t.Errorf("a is not among the tied: %s", got)
+	}
+}
+
+func TestSkipAndSlots(t *testing.T) {
+	for _, name := range Names() {
+		ts := targets(1, 1)
+		ts[0].SetSlots(1)
+		ts[0].Begin()
+		p := pick(t, name, ts)
+		for range 3 {
+			if got := p.Pick(Request{}); got != ts[1] {
+				t.Errorf("%s picked a target without a free slot", name)
+			}
+		}
+		if got := p.Pick(Request{Skip: ts[1:]}); got != nil {
+			t.Errorf("%s picked %s, want none", name, got.ID)
+		}
+		p.Set(nil)
+		if got := p.Pick(Request{}); got != nil {
+			t.Errorf("%s picked %s out of nothing", name, got.ID)
+		}
+	}
+}
+
+func TestUnknownAlgorithm(t *testing.T) {
+	if _, err := New("leastconn"); err == nil || !strings.Contains(err.Error(), "least_connections") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestSharesFollowWeights(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		weights := rapid.SliceOfN(rapid.IntRange(1, 20), 1, 8).Draw(t, "weights")
+		ts := targets(weights...)
+		p, _ := New("weighted_round_robin")
+		p.Set(ts)
+		total := 0
+		for _, w := range weights {
+			total += w
+		}
+		count := map[*target.Target]int{}
+		for range 3 * total {
+			count[p.Pick(Request{})]++
+		}
+		for i, x := range ts {
+			if count[x] != 3*weights[i] {
+				t.Fatalf("weights %v: target %d was picked %d times in 3 rounds of %d", weights, i, count[x], total)
+			}
+		}
+	})
+}
+
+func TestLeastConnectionsNeverPicksMoreThanTheLeast(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		ts := targets(rapid.SliceOfN(rapid.IntRange(1, 9), 1, 8).Draw(t, "weights")...)
+		p, _ := New("least_connections")
+		p.Set(ts)
+		for range rapid.IntRange(1, 60).Draw(t, "steps") {
+			x := p.Pick(Request{})
+			for _, y := range ts {
+				if y.InFlight()*x.Weight() < x.InFlight()*y.Weight() {
+					t.Fatalf("picked %d/%d although %d/%d was there", x.InFlight(), x.Weight(), y.InFlight(), y.Weight())
+				}
+			}
+			x.Begin()
+			if y := ts[rapid.IntRange(0, len(ts)-1).Draw(t, "ends")]; y.InFlight() > 0 && rapid.Bool().Draw(t, "end") {
+				y.End(false)
+				p.Done(y, false)
+			}
+		}
+	})
+}
+
+func BenchmarkPick(b *testing.B) {
+	for _, n := range []int{3, 30, 1000} {
+		for _, name := range Names() {
+			b.Run(name, func(b *testing.B) {
+				ts := make([]*target.Target, n)
+				for i := range ts {
+					ts[i] = target.New("t", "", 1, 0)
+				}
+				p, _ := New(name)
+				p.Set(ts)
+				b.ReportAllocs()
+				for b.Loop() {
+					p.Pick(Request{})
+				}
+			})
+		}
+	}
+}

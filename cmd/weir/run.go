@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"github.com/weirlb/weir/app"
+	"github.com/weirlb/weir/config"
+	"github.com/weirlb/weir/infer"
+)
+
+type runCmd struct {
+	Config        string        `short:"c" help:"The config file." default:"weir.yaml" type:"path"`
+	Deadline      time.Duration `help:"On SIGTERM or Ctrl-C: how long what is in flight may take before it is cut." default:"5m"`
+	KeepInstances bool          `help:"On shutdown leave the instances running; the next start adopts them."`
+}
+
+func (runCmd) Help() string {
+	return `Signals: SIGTERM or Ctrl-C finish what is in flight, then end the instances; a second one cuts at once. SIGHUP reads the
+config again, without a drop; a file with mistakes changes nothing.
+
+After a crash or kill -9 the next start adopts the instances that still run.
+
+  weir run -c weir.yaml
+  weir run -c weir.yaml --keep-instances     # replace the binary without restarting models`
+}
+
+func (r *runCmd) Run(o *output) error {
+	c, err := config.Load(r.Config)
+	if err != nil {
+		return err
+	}
+	log := logger(o.err, c.Log.Format, c.Log.Level)
+	for _, w := range c.Warnings {
+		log.Warn(w.Error())
+	}
+	if os.Getenv("GOGC") == "" {
+		// The heap of a proxy is small: a little more of it is cheaper than collecting it often.
+		debug.SetGCPercent(400)
+	}
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	defer signal.Stop(signals)
+	a, err := app.Start(c, app.Options{Version: versionString(), Log: log, Config: r.Config})
+	if err != nil {
+		return err
+	}
+	for s := range signals {
+		if s != syscall.SIGHUP {
+			break
+		}
+		if err := a.ReloadFile(); err != nil {
+			log.Error("nothing was changed: the config could not be loaded", "error", err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), r.Deadline)
+	defer cancel()
+	go func() {
+		for s := range signals {
+			if s != syscall.SIGHUP {
+				cancel()
+			}
+		}
+	}()
+	if err := a.Shutdown(ctx, r.KeepInstances); err != nil {
+		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+			return cutError{err}
+		}
+		return err
+	}
+	log.Info("bye")
+	return nil
+}
+
+type checkCmd struct {
+	Config string `short:"c" help:"The config file." default:"weir.yaml" type:"path"`
+}
+
+func (checkCmd) Help() string {
+	return `  weir check -c weir.yaml && weir run -c weir.yaml`
+}
+
+func (r *checkCmd) Run(o *output) error {
+	c, err := config.Load(r.Config)
+	if err != nil {
+		return err
+	}
+	for _, w := range c.Warnings {
+		fmt.Fprintln(o.err, "warning:", w.Error())
+	}
+	if err := app.Check(c); err != nil {
+		return err
+	}
+	fmt.Fprintf(o.out, "%s is fine: %d listeners, %d pools\n", r.Config, len(c.Listen), len(c.Pools))
+	return nil
+}
+
+type schemaCmd struct{}
+
+func (schemaCmd) Help() string {
+	return `  weir schema > weir.schema.json
+
+An editor with the YAML language server then completes and checks as one types:
+
+  # yaml-language-server: $schema=weir.schema.json`
+}
+
+func (schemaCmd) Run(o *output) error {
+	b, err := config.Schema()
+	if err != nil {
+		return err
+	}
+	_, err = o.out.Write(append(b, '\n'))
+	return err
+}
+
+type inferCmd struct {
+	infer.Options
+}
+
+func (inferCmd) Help() string {
+	return `Requests: POST /generate, POST /v1/images/generations, POST /v1/chat/completions, POST /predict.
+Checks: /health, /health/ready. Metrics: /metrics. Faults on demand: /fault.
+
+  weir infer --port 9001 --model chat
+  weir infer --port 9002 --model image --device emulated --load-time 20s`
+}
+
+func (r *inferCmd) Run(o *output) error {
+	r.Logger = logger(o.err, "auto", "info")
+	return infer.Run(context.Background(), r.Options)
+}

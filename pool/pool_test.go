@@ -1,0 +1,332 @@
+package pool
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/weirlb/weir/admit"
+	"github.com/weirlb/weir/health"
+	"github.com/weirlb/weir/target"
+)
+
+var t0 = time.Unix(1e9, 0)
+
+func newPool(t testing.TB, o Options) *Pool {
+	t.Helper()
+	if o.Balance == "" {
+		o.Balance = "least_connections"
+	}
+	p, err := New("api", o, t0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func healthy() health.Status { return health.Status{State: target.Healthy} }
+
+func add(p *Pool, id string, slots int) *target.Target {
+	x := target.New(id, id, 1, slots)
+	p.Add(x, healthy(), t0)
+	return x
+}
+
+// lease is a Lease that counts how often it was told.
+type lease struct {
+	Lease
+	told int
+}
+
+func newLease() *lease {
+	l := &lease{}
+	l.Ready = func(*Lease) { l.told++ }
+	return l
+}
+
+func acquire(t testing.TB, p *Pool, l *lease, want admit.Verdict, now time.Time) {
+	t.Helper()
+	if got, err := p.Acquire(&l.Lease, now); got != want || (err == nil) == (want == admit.Refuse) {
+		t.Fatalf("verdict %d, %v; want %d", got, err, want)
+	}
+}
+
+func TestTheSlotThatIsFreeNextTakesTheOldestRequest(t *testing.T) {
+	p := newPool(t, Options{Limits: admit.Limits{Queue: 10}})
+	add(p, "a", 1)
+	add(p, "b", 1)
+	ls := make([]*lease, 5)
+	for i := range ls {
+		ls[i] = newLease()
+		acquire(t, p, ls[i], map[bool]admit.Verdict{true: admit.Run, false: admit.Queue}[i < 2], t0.Add(time.Duration(i)))
+	}
+	ls[1].Release(Outcome{Status: 200}, t0.Add(time.Second))
+	if ls[2].Target() == nil || ls[2].told != 1 || ls[3].told != 0 {
+		t.Fatal("the oldest waiting request was not the one that got the slot")
+	}
+	if ls[2].Target().ID != "b" {
+		t.Errorf("it runs on %s, want b, whose slot was free", ls[2].Target().ID)
+	}
+	ls[1].Release(Outcome{}, t0) // a second time: nothing
+	if s := p.Stats(t0.Add(time.Second)); s.InFlight != 2 || s.Waiting != 2 {
+		t.Errorf("%d in flight, %d waiting; want 2 and 2", s.InFlight, s.Waiting)
+	}
+}
+
+func TestANewTargetTakesWhatWaits(t *testing.T) {
+	p := newPool(t, Options{Elastic: true, Limits: admit.Limits{Queue: 1000}})
+	var ls []*lease
+	for range 200 {
+		l := newLease()
+		acquire(t, p, l, admit.Queue, t0)
+		ls = append(ls, l)
+	}
+	add(p, "first", 8)
+	running := 0
+	for i, l := range ls {
+		if l.Target() != nil {
+			running++
+			if i >= 8 {
+				t.Fatalf("request %d overtook", i)
+			}
+		}
+	}
+	if running != 8 {
+		t.Fatalf("%d run, want 8", running)
+	}
+	for i := range ls { // each end starts the next
+		if ls[i].Target() == nil {
+			t.Fatalf("request %d never got a slot", i)
+		}
+		ls[i].Release(Outcome{Status: 200}, t0)
+	}
+}
+
+func TestWaitingEndsInTime(t *testing.T) {
+	p := newPool(t, Options{Limits: admit.Limits{Queue: 10, Timeout: time.Second}})
+	add(p, "a", 1)
+	first, second := newLease(), newLease()
+	acquire(t, p, first, admit.Run, t0)
+	acquire(t, p, second, admit.Queue, t0)
+	p.Tick(t0.Add(999 * time.Millisecond))
+	if second.told != 0 {
+		t.Fatal("refused too early")
+	}
+	p.Tick(t0.Add(time.Second))
+	var r *admit.Refusal
+	if second.told != 1 || !errors.As(second.Err(), &r) || r.Limit != "queue.timeout" || r.RetryAfter < time.Second {
+		t.Fatalf("told %d times, %v", second.told, second.Err())
+	}
+	if second.Cancel(t0) {
+		t.Error("a refused request could be cancelled")
+	}
+}
+
+func TestAFullQueueRefuses(t *testing.T) {
+	p := newPool(t, Options{Limits: admit.Limits{Queue: 1}})
+	add(p, "a", 1)
+	acquire(t, p, newLease(), admit.Run, t0)
+	acquire(t, p, newLease(), admit.Queue, t0)
+	acquire(t, p, newLease(), admit.Refuse, t0)
+	if s := p.Stats(t0); s.Full != 1 || s.Requests != 3 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestRetryNeverGoesBackToATargetThatFailed(t *testing.T) {
+	p := newPool(t, Options{Limits: admit.Limits{Queue: 10}})
+	a, b := add(p, "a", 1), add(p, "b", 1)
+	l, other := newLease(), newLease()
+	acquire(t, p, l, admit.Run, t0)
+	acquire(t, p, other, admit.Run, t0)
+	failedOn := l.Target()
+	// The other target is busy: the retry waits for it although the one that failed is free again.
+	if v, err := l.Retry(Outcome{Failed: true}, t0); v != admit.Queue || err != nil {
+		t.Fatalf("%v %v", v, err)
+	}
+	late := newLease()
+	acquire(t, p, late, admit.Run, t0) // the free slot is of no use to the retry, but to others it is
+	if late.Target() != failedOn {
+		t.Fatalf("it runs on %v", late.Target())
+	}
+	other.Release(Outcome{Status: 200}, t0)
+	if l.Target() == nil || l.Target() == failedOn {
+		t.Fatalf("the retry runs on %v", l.Target())
+	}
+	if v, err := l.Retry(Outcome{Failed: true}, t0); v != admit.Refuse || !errors.Is(err, ErrNoOther) {
+		t.Fatalf("both failed: %v %v", v, err)
+	}
+	if a.Failures()+b.Failures() != 2 {
+		t.Errorf("%d failures", a.Failures()+b.Failures())
+	}
+}
+
+func TestDrainTakesNothingNewAndCanBeTakenBack(t *testing.T) {
+	p := newPool(t, Options{Limits: admit.Limits{Queue: 10}})
+	a := add(p, "a", 2)
+	l := newLease()
+	acquire(t, p, l, admit.Run, t0)
+	p.Drain(a, true, t0)
+	w := newLease()
+	acquire(t, p, w, admit.Queue, t0)
+	if a.State() != target.Draining || a.InFlight() != 1 {
+		t.Fatalf("%v with %d in flight", a.State(), a.InFlight())
+	}
+	p.Drain(a, false, t0)
+	if w.Target() != a {
+		t.Fatal("the drain was not taken back")
+	}
+}
+
+func TestHoldsUntilTheFirstCheckThenFailsOpen(t *testing.T) {
+	p := newPool(t, Options{FailOpen: 1, Limits: admit.Limits{Queue: 10}})
+	a := target.New("a", "a", 1, 0)
+	p.Add(a, health.Status{}, t0)
+	l := newLease()
+	acquire(t, p, l, admit.Queue, t0) // new is not in rotation
+	p.Checked(a, health.Status{State: target.Unhealthy, Failures: 2}, t0)
+	if l.Target() != a || !p.Stats(t0).FailedOpen {
+		t.Fatal("with every target unhealthy it should fail open")
+	}
+	b := add(p, "b", 0)
+	if p.Stats(t0).FailedOpen {
+		t.Fatal("open although one is healthy")
+	}
+	for range 5 {
+		l := newLease()
+		acquire(t, p, l, admit.Run, t0)
+		if l.Target() != b {
+			t.Fatal("an unhealthy target got a request")
+		}
+	}
+}
+
+func TestFailuresEjectAndTimeBringsBack(t *testing.T) {
+	p := newPool(t, Options{
+		Limits:  admit.Limits{Queue: 10},
+		Ejector: health.Ejector{ConsecutiveFailures: 5, Interval: 10 * time.Second, Base: 30 * time.Second, Max: 300 * time.Second, MaxPercent: 10},
+	})
+	a := add(p, "a", 0)
+	for range 5 {
+		l := newLease()
+		acquire(t, p, l, admit.Run, t0)
+		l.Release(Outcome{Status: 500, Failed: true}, t0)
+	}
+	if a.State() != target.Ejected {
+		t.Fatalf("after 5 failures: %v", a.State())
+	}
+	l := newLease()
+	acquire(t, p, l, admit.Queue, t0)
+	p.Tick(t0.Add(29 * time.Second))
+	if l.Target() != nil {
+		t.Fatal("back too early")
+	}
+	p.Tick(t0.Add(30 * time.Second))
+	if l.Target() != a || a.State() != target.Healthy {
+		t.Fatalf("after 30 s: %v", a.State())
+	}
+}
+
+func TestConfigureKeepsWhatWaits(t *testing.T) {
+	p := newPool(t, Options{Limits: admit.Limits{Queue: 10}})
+	add(p, "a", 1)
+	l, w := newLease(), newLease()
+	acquire(t, p, l, admit.Run, t0)
+	acquire(t, p, w, admit.Queue, t0)
+	if err := p.Configure(Options{Balance: "round_robin", Limits: admit.Limits{Queue: 1}}, t0); err != nil {
+		t.Fatal(err)
+	}
+	l.Release(Outcome{Status: 200}, t0)
+	if w.Target() == nil {
+		t.Fatal("the request that waited was forgotten")
+	}
+	if err := p.Configure(Options{Balance: "nonsense"}, t0); err == nil {
+		t.Fatal("no error")
+	}
+}
+
+// TestSlotsAndQueueAlwaysAddUp does random things to a pool and checks after each what must hold at all times.
+func TestSlotsAndQueueAlwaysAddUp(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p, err := New("api", Options{
+			Balance: rapid.SampledFrom([]string{"round_robin", "weighted_round_robin", "least_connections"}).Draw(t, "balance"),
+			Limits:  admit.Limits{Queue: 5, Timeout: 10 * time.Second},
+		}, t0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var ts []*target.Target
+		var open []*lease // waiting or held
+		now := t0
+		for range rapid.IntRange(1, 80).Draw(t, "steps") {
+			now = now.Add(time.Duration(rapid.IntRange(0, 3000).Draw(t, "ms")) * time.Millisecond)
+			switch rapid.SampledFrom([]string{"add", "remove", "drain", "keep", "acquire", "acquire", "acquire", "release", "release", "cancel", "retry", "tick"}).Draw(t, "do") {
+			case "add":
+				x := target.New("x", "x", rapid.IntRange(1, 3).Draw(t, "weight"), rapid.IntRange(1, 3).Draw(t, "slots"))
+				ts = append(ts, x)
+				p.Add(x, healthy(), now)
+			case "remove":
+				if len(ts) > 0 {
+					p.Remove(ts[0], now)
+					ts = ts[1:]
+				}
+			case "drain", "keep":
+				if len(ts) > 0 {
+					p.Drain(ts[0], rapid.Bool().Draw(t, "on"), now)
+				}
+			case "acquire":
+				l := newLease()
+				if v, _ := p.Acquire(&l.Lease, now); v != admit.Refuse {
+					open = append(open, l)
+				}
+			case "release":
+				if len(open) > 0 {
+					open[0].Release(Outcome{Status: 200}, now)
+				}
+			case "cancel":
+				if len(open) > 0 {
+					open[len(open)-1].Cancel(now)
+				}
+			case "retry":
+				if len(open) > 0 && open[0].state == held {
+					open[0].Retry(Outcome{Failed: true}, now)
+				}
+			case "tick":
+				p.Tick(now)
+			}
+			running, waits := 0, 0
+			var left []*lease
+			for _, l := range open {
+				switch l.state {
+				case held:
+					running++
+				case waiting:
+					waits++
+				default:
+					continue
+				}
+				left = append(left, l)
+				if l.told > 1 && len(l.skip) == 0 {
+					t.Fatal("a lease was told twice")
+				}
+			}
+			open = left
+			s := p.Stats(now)
+			if s.InFlight != running || s.Waiting != waits {
+				t.Fatalf("the pool counts %d in flight and %d waiting, there are %d and %d", s.InFlight, s.Waiting, running, waits)
+			}
+			for _, x := range p.rotation {
+				if x.InFlight() > x.Slots() {
+					t.Fatalf("%d in flight on %d slots", x.InFlight(), x.Slots())
+				}
+				for l := p.queue.head; l != nil; l = l.next {
+					if x.Free() && len(l.skip) == 0 {
+						t.Fatal("a request waits beside a free slot")
+					}
+				}
+			}
+		}
+	})
+}
