@@ -36,7 +36,7 @@ func leave(ts *testServer, path, body, stage string, reached func() bool) time.D
 
 // A client that leaves is noticed wherever its request is, and its place is free.
 func TestCancel(t *testing.T) {
-	o := quick()
+	o := quick(ModelChat, ModelImage)
 	o.Slots, o.StepTime, o.PredictTime, o.PrefillTime = 1, time.Hour, time.Hour, 0
 	ts := serveReady(t, o)
 	gauge := func(name, model string, want float64) func() bool {
@@ -70,7 +70,7 @@ func TestCancel(t *testing.T) {
 }
 
 func TestCancelInQueueAndPrefill(t *testing.T) {
-	o := quick()
+	o := quick(ModelChat)
 	o.PrefillTime = time.Minute // nobody gets through its prompt
 	o.Slots = 1
 	ts := serveReady(t, o)
@@ -99,7 +99,7 @@ func TestCancelInQueueAndPrefill(t *testing.T) {
 
 // The cpu device stops in the middle of a step.
 func TestCancelOnTheProcessor(t *testing.T) {
-	o := quick()
+	o := quick(ModelImage)
 	o.Device = DeviceCPU
 	ts := serveReady(t, o)
 	steps := func() bool { n, _ := ts.metric("weir_infer_steps_total"); return n >= 1 }

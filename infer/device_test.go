@@ -117,7 +117,7 @@ func TestCPUDeviceTakesTheTimeOfTheWork(t *testing.T) {
 
 func TestLaneServesInOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := &lane{slots: 2, limit: 3}
+		l := &lane{slots: 1, limit: 4}
 		var mu sync.Mutex
 		var order []int
 		var wg sync.WaitGroup
@@ -137,8 +137,8 @@ func TestLaneServesInOrder(t *testing.T) {
 			})
 			synctest.Wait()
 		}
-		if running, waiting := l.counts(); running != 2 || waiting != 3 {
-			t.Errorf("%d running and %d waiting, want 2 and 3", running, waiting)
+		if running, waiting := l.counts(); running != 1 || waiting != 4 {
+			t.Errorf("%d running and %d waiting, want 1 and 4", running, waiting)
 		}
 		if _, err := l.acquire(t.Context()); !errors.Is(err, errQueueFull) {
 			t.Errorf("a request beyond the limit got %v", err)
@@ -152,7 +152,7 @@ func TestLaneServesInOrder(t *testing.T) {
 		if running, waiting := l.counts(); running != 0 || waiting != 0 {
 			t.Errorf("%d running and %d waiting at the end", running, waiting)
 		}
-		// A slot is held for a second and two are free: who comes now would wait half of one, said as a whole second.
+		// A slot is held for a second, so that is what who comes now would wait at most.
 		if got := l.retryAfter(); got != 1 {
 			t.Errorf("retry after %d s, want 1", got)
 		}

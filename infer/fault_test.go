@@ -76,7 +76,7 @@ func TestDecodeFault(t *testing.T) {
 }
 
 func TestFaultDie(t *testing.T) {
-	o := quick()
+	o := quick(ModelChat)
 	exited := make(chan int, 100)
 	o.Exit = func(code int) { exited <- code }
 	ts := serveReady(t, o)
@@ -130,7 +130,7 @@ func TestFaultStall(t *testing.T) {
 
 // A client can leave a stalled server, and its slot is free.
 func TestCancelWhileStalled(t *testing.T) {
-	ts := serveReady(t, quick())
+	ts := serveReady(t, quick(ModelPredict))
 	ts.setFault(`{"stall":true}`)
 	running := func() bool { n, _ := ts.metric(gaugeRunning, "predict"); return n == 1 }
 	leave(ts, "/predict", `{}`, "generate", running)
@@ -161,7 +161,7 @@ func TestFaultReset(t *testing.T) {
 }
 
 func TestFaultGauges(t *testing.T) {
-	ts := serveReady(t, quick())
+	ts := serveReady(t, quick(ModelChat))
 	ts.setFault(`{"gauges":{"vllm:num_requests_waiting":42},"missing_gauges":["vllm:kv_cache_usage_perc"]}`)
 	ts.wantMetric(42, gaugeWaiting, "chat")
 	if v, ok := ts.metric(gaugeKVCache); ok {
@@ -177,7 +177,7 @@ func TestFaultGauges(t *testing.T) {
 }
 
 func TestFaultUnready(t *testing.T) {
-	ts := serveReady(t, quick())
+	ts := serveReady(t, quick(ModelImage))
 	for _, check := range checkNames {
 		ts.setFault(`{"unready":["` + check + `"]}`)
 		if v := ts.json(ts.get("/health/ready"), 503); v[check] != false || fmt.Sprint(v["failing"]) != "["+check+"]" {
@@ -190,7 +190,7 @@ func TestFaultUnready(t *testing.T) {
 }
 
 func TestFaultFailRate(t *testing.T) {
-	o := quick()
+	o := quick(ModelPredict)
 	o.PredictTime = 0
 	ts := serveReady(t, o)
 	ts.setFault(`{"fail_rate":0.3}`)
@@ -247,7 +247,7 @@ func TestFaultRefuse(t *testing.T) {
 }
 
 func TestFaultSlowLoad(t *testing.T) {
-	ts := serveReady(t, quick())
+	ts := serveReady(t, quick(ModelChat))
 	ts.setFault(`{"slow_load":"1h","reload":true}`)
 	if v := ts.json(ts.get("/health/ready"), 503); v["load_seconds_left"].(float64) < 3500 {
 		t.Errorf("loading: %v", v)
@@ -262,7 +262,7 @@ func TestFaultSlowLoad(t *testing.T) {
 
 // Only a caller on the same machine, who did not come through a proxy or a web page, may change what the server does.
 func TestFaultsAreLocal(t *testing.T) {
-	s, err := New(quick())
+	s, err := New(quick(ModelChat))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,7 @@ import (
 // The predict model's task: say in which zone of a target a point lies.
 const (
 	mlpInputs = 2
-	mlpHidden = 20
+	mlpHidden = 16
 )
 
 // zones are the classes, from the middle of the target outwards.
@@ -133,7 +133,7 @@ func (n *mlp) predict(in []float64) [len(zones)]float64 {
 // networks. It takes some tens of milliseconds.
 func trainMLP(seed uint64) *mlp {
 	const (
-		updates = 800
+		updates = 500
 		batch   = 32
 	)
 	rng := rand.New(rand.NewPCG(seed, 0x6d6c70))

@@ -83,7 +83,7 @@ func TestRunRefusesWhatCannotWork(t *testing.T) {
 }
 
 func TestLoadTimesAreDrawnFromTheFile(t *testing.T) {
-	o := quick()
+	o := quick(ModelImage)
 	o.LoadFile = filepath.Join(t.TempDir(), "loads.csv")
 	if err := os.WriteFile(o.LoadFile, []byte("value\n100\n200\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -108,7 +108,7 @@ func TestLoadTimesAreDrawnFromTheFile(t *testing.T) {
 // The log says from the first line on that a device is emulated.
 func TestLogSaysEmulated(t *testing.T) {
 	var buf bytes.Buffer
-	o := quick()
+	o := quick(ModelChat)
 	o.Logger = slog.New(slog.NewTextHandler(&buf, nil))
 	s, err := New(o)
 	if err != nil {
@@ -185,7 +185,7 @@ func TestSIGTERMDrains(t *testing.T) {
 }
 
 func TestSIGTERMWithoutDrainEndsAtOnce(t *testing.T) {
-	o := quick()
+	o := quick(ModelChat)
 	o.TokenTime = 5 * time.Millisecond
 	r := start(t, o)
 	_, stream := r.stream(16000)
@@ -202,7 +202,7 @@ func TestSIGTERMWithoutDrainEndsAtOnce(t *testing.T) {
 }
 
 func TestDrainHasADeadline(t *testing.T) {
-	o := quick()
+	o := quick(ModelImage)
 	o.Drain, o.DrainTimeout, o.StepTime = true, 20*time.Millisecond, time.Hour
 	r := start(t, o)
 	got := make(chan answer)
@@ -218,7 +218,7 @@ func TestDrainHasADeadline(t *testing.T) {
 }
 
 func TestSecondSignalExits(t *testing.T) {
-	o := quick()
+	o := quick(ModelImage)
 	o.Drain, o.StepTime = true, time.Hour
 	exited := make(chan int, 1)
 	o.Exit = func(code int) { exited <- code }

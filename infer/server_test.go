@@ -16,9 +16,12 @@ import (
 	"time"
 )
 
-// quick is a server's options for a test: a free port, fast emulated steps, no log.
-func quick() Options {
+// quick is a server's options for a test: a free port, fast emulated steps, no log, and only the models named, if any.
+func quick(models ...string) Options {
 	o := DefaultOptions()
+	if len(models) > 0 {
+		o.Model = models
+	}
 	o.Port, o.Device, o.Seed = 0, DeviceEmulated, 1
 	o.StepTime, o.TokenTime, o.PredictTime = time.Millisecond, time.Millisecond, time.Millisecond
 	o.PrefillTime = 10 * time.Microsecond
@@ -161,7 +164,7 @@ func (ts *testServer) wantMetric(want float64, name string, contains ...string) 
 
 func TestPredict(t *testing.T) {
 	for _, device := range []string{DeviceCPU, DeviceEmulated} {
-		o := quick()
+		o := quick(ModelPredict)
 		o.Device = device
 		ts := serveReady(t, o)
 		for body, want := range map[string]string{
@@ -190,7 +193,7 @@ func TestPredict(t *testing.T) {
 
 func TestGenerate(t *testing.T) {
 	for _, device := range []string{DeviceCPU, DeviceEmulated} {
-		o := quick()
+		o := quick(ModelImage)
 		o.Device = device
 		ts := serveReady(t, o)
 		const body = `{"prompt":"sunset","steps":6,"size":"64x48","seed":11}`
@@ -223,7 +226,7 @@ func TestGenerate(t *testing.T) {
 }
 
 func TestImagesAreMadeOneAtATime(t *testing.T) {
-	o := quick()
+	o := quick(ModelImage)
 	o.QueueLimit, o.QueueStatus, o.StepTime = 1, 429, time.Hour
 	ts := serveReady(t, o)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -246,7 +249,7 @@ func TestImagesAreMadeOneAtATime(t *testing.T) {
 }
 
 func TestCheckpointSwitch(t *testing.T) {
-	o := quick()
+	o := quick(ModelImage)
 	o.CheckpointTime = 30 * time.Millisecond
 	ts := serveReady(t, o)
 	for _, tt := range []struct {
@@ -271,7 +274,7 @@ func TestCheckpointSwitch(t *testing.T) {
 const hello = `{"messages":[{"role":"user","content":"Hello."}],"seed":3,"temperature":0.5,"max_tokens":40`
 
 func TestChatWhole(t *testing.T) {
-	ts := serveReady(t, quick())
+	ts := serveReady(t, quick(ModelChat))
 	v := ts.json(ts.post("/v1/chat/completions", hello+`}`), 200)
 	choice := v["choices"].([]any)[0].(map[string]any)
 	text := choice["message"].(map[string]any)["content"].(string)
@@ -310,7 +313,7 @@ func events(t *testing.T, body string) (data []string) {
 }
 
 func TestChatStream(t *testing.T) {
-	ts := serveReady(t, quick())
+	ts := serveReady(t, quick(ModelChat))
 	whole := ts.json(ts.post("/v1/chat/completions", hello+`}`), 200)
 	want := whole["choices"].([]any)[0].(map[string]any)
 
@@ -358,7 +361,7 @@ func TestChatStream(t *testing.T) {
 }
 
 func TestChatStopsAtStopText(t *testing.T) {
-	ts := serveReady(t, quick())
+	ts := serveReady(t, quick(ModelChat))
 	v := ts.json(ts.post("/v1/completions", `{"prompt":"low wall across","temperature":0,"max_tokens":60,"stop":["river"]}`), 200)
 	choice := v["choices"].([]any)[0].(map[string]any)
 	if choice["text"] != " a " || choice["finish_reason"] != "stop" {
@@ -368,7 +371,7 @@ func TestChatStopsAtStopText(t *testing.T) {
 
 // Four slots, six requests: four run, two wait in the server's own queue, and all are answered.
 func TestChatBatch(t *testing.T) {
-	o := quick()
+	o := quick(ModelChat)
 	o.TokenTime = 5 * time.Millisecond
 	ts := serveReady(t, o)
 	answers := make(chan answer)
@@ -438,7 +441,7 @@ func TestLoading(t *testing.T) {
 }
 
 func TestUnloadRefusesWhoWaitsAndLetsRunnersFinish(t *testing.T) {
-	o := quick()
+	o := quick(ModelImage)
 	o.StepTime, o.Steps = 20*time.Millisecond, 10
 	ts := serveReady(t, o)
 	answers := make(chan answer, 2)
@@ -469,7 +472,7 @@ func TestOnlyTheModelsAskedFor(t *testing.T) {
 }
 
 func TestMemoryCheck(t *testing.T) {
-	o := quick()
+	o := quick(ModelImage)
 	o.MemoryLimit = 1 // nobody fits in that
 	ts := serve(t, o)
 	ts.eventually("only the memory check fails", func() bool {
@@ -479,7 +482,7 @@ func TestMemoryCheck(t *testing.T) {
 }
 
 func TestLoadReportHeader(t *testing.T) {
-	ts := serveReady(t, quick())
+	ts := serveReady(t, quick(ModelPredict))
 	for format, want := range map[string]string{
 		"TEXT": "TEXT named_metrics.kv_cache_usage_perc=0, named_metrics.num_requests_waiting=0",
 		"json": `JSON {"named_metrics":{"kv_cache_usage_perc":0,"num_requests_waiting":0}}`,
@@ -493,7 +496,7 @@ func TestLoadReportHeader(t *testing.T) {
 }
 
 func TestBodyTooLarge(t *testing.T) {
-	ts := serveReady(t, quick())
+	ts := serveReady(t, quick(ModelPredict))
 	if a := ts.post("/predict", strings.Repeat(" ", maxBody+1)); a.status != http.StatusRequestEntityTooLarge {
 		t.Errorf("got %d %s", a.status, a.body)
 	}
