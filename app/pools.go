@@ -116,7 +116,7 @@ func (lp *livePool) fix(c *config.Pool, log *slog.Logger) {
 			f = &fixed{t: target.New(ct.Address, ct.Address, ct.Weight, c.Concurrency)}
 			link(c)(f.t)
 			if !checked {
-				f.status = health.Status{State: target.Healthy, Reason: "not checked", Since: now}
+				f.status = health.Status{State: target.Healthy, Passed: true, Reason: "not checked", Since: now}
 			}
 			lp.fixed[ct.Address] = f
 			lp.pool.Add(f.t, f.status, now)
@@ -150,7 +150,7 @@ func (lp *livePool) watch(f *fixed, check probe.Check, checked bool, log *slog.L
 	from := f.status
 	f.mu.Unlock()
 	if !checked {
-		lp.pool.Checked(f.t, health.Status{State: target.Healthy, Reason: "not checked", Since: time.Now()}, time.Now())
+		lp.pool.Checked(f.t, health.Status{State: target.Healthy, Passed: true, Reason: "not checked", Since: time.Now()}, time.Now())
 		return
 	}
 	f.check = check

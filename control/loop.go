@@ -21,9 +21,6 @@ import (
 // Every is the time between two decisions.
 const Every = time.Second
 
-// rateWindow is what pool.Stats counts its rate over.
-const rateWindow = 5.0
-
 // Options are what one loop is made of.
 type Options struct {
 	Pool    *pool.Pool
@@ -177,7 +174,7 @@ func (l *Loop) observe(s pool.Stats, views []fleet.View, now time.Time) scale.Ob
 		Time: now, Desired: l.desired, Slots: l.o.Slots, Service: l.service, Boot: l.o.Fleet.Boots(),
 		Metrics: map[string]float64{
 			"queue_depth": float64(s.Waiting), "in_flight": float64(s.InFlight),
-			"requests_per_second": s.Rate, "arrival_trend": s.Trend, "rate_window": rateWindow,
+			"requests_per_second": s.Rate, "arrival_trend": s.Trend, "rate_window": s.RateWindow.Seconds(),
 			"oldest_wait": s.OldestWait.Seconds(), "idle_seconds": s.Idle.Seconds(),
 		},
 		Instances: make([]scale.Instance, 0, len(views)),

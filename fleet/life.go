@@ -56,7 +56,7 @@ func (f *Fleet) check(ctx context.Context, in *instance, reports chan health.Sta
 	o, addr := f.options(), in.handle.Addr()
 	from := health.Status{}
 	if in.target != nil {
-		from = health.Status{State: target.Healthy, Reason: "adopted", Since: time.Now()}
+		from = health.Status{State: target.Healthy, Passed: true, Reason: "adopted", Since: time.Now()}
 	}
 	f.lives.Go(func() {
 		o.Watch(ctx, addr, from, func(s health.Status) {
@@ -151,7 +151,7 @@ func (f *Fleet) booted(in *instance) {
 	if err := f.store.putBoots(in.Pool, boots); err != nil {
 		f.log.Warn("a measured boot could not be recorded", "pool", in.Pool, "error", err)
 	}
-	f.join(in, health.Status{State: target.Healthy, Reason: "ready", Since: time.Now()})
+	f.join(in, health.Status{State: target.Healthy, Passed: true, Reason: "ready", Since: time.Now()})
 	f.enter(in, Ready, fmt.Sprintf("after a boot of %.1f s", boot.Seconds()))
 }
 

@@ -137,7 +137,7 @@ func (f *Fleet) adopt(r record) error {
 	f.log.Info("adopted a running instance", "pool", r.Pool, "instance", r.ID, "state", r.State, "address", h.Addr())
 	if r.State == Ready || r.State == Unhealthy {
 		// It served until a moment ago: let it serve at once, its checks go on from there.
-		f.join(in, health.Status{State: target.Healthy, Reason: "adopted", Since: time.Now()})
+		f.join(in, health.Status{State: target.Healthy, Passed: true, Reason: "adopted", Since: time.Now()})
 	}
 	f.lives.Go(func() { f.live(in) })
 	return nil

@@ -40,12 +40,13 @@ type Status struct {
 	Reason    string
 	Since     time.Time // of the state
 	LastCheck time.Time
-	Passes    int // in a row
-	Failures  int // in a row
+	Passed    bool // at least once
+	Passes    int  // in a row
+	Failures  int  // in a row
 }
 
-// Next is the status after one more check. A new target is in rotation after its first pass and not before; it becomes
-// unhealthy after as many failures as any other.
+// Next is the status after one more check. A target that never passed is in rotation after its first pass and not before,
+// however long it took to start; only one that was healthy once has to win back trust with Healthy passes.
 func (r Rule) Next(s Status, o Outcome, now time.Time) Status {
 	was := s.State
 	s.LastCheck, s.Code, s.Reason = now, o.Code, o.Reason
@@ -54,8 +55,8 @@ func (r Rule) Next(s Status, o Outcome, now time.Time) Status {
 	}
 	if o.Pass {
 		s.Passes, s.Failures = s.Passes+1, 0
-		if s.State == target.Initial || s.Passes >= max(r.Healthy, 1) {
-			s.State = target.Healthy
+		if !s.Passed || s.Passes >= max(r.Healthy, 1) {
+			s.State, s.Passed = target.Healthy, true
 		}
 	} else {
 		s.Passes, s.Failures = 0, s.Failures+1

@@ -226,9 +226,8 @@ func show(v any) string {
 // spread over the interval, so that a restart does not check everything in the same moment.
 func Watch(ctx context.Context, addr string, c Check, from health.Status, report func(health.Status)) {
 	s := from
-	passed := from.State != target.Initial
 	wait := time.Duration(0)
-	if passed {
+	if s.State != target.Initial {
 		wait = rand.N(c.Interval + 1)
 	}
 	t := time.NewTimer(wait)
@@ -246,7 +245,7 @@ func Watch(ctx context.Context, addr string, c Check, from health.Status, report
 		s = c.Rule.Next(s, o, time.Now())
 		report(s)
 		wait = c.Interval
-		if passed = passed || s.Passes > 0; !passed {
+		if !s.Passed {
 			wait = c.startInterval() // it is awaited, perhaps by requests that are held for it
 		}
 		t.Reset(wait)
