@@ -1,0 +1,118 @@
+// Package admin is how people and programs look into a running Weir and act on it: the HTTP API, the stream of events,
+// the metrics for Prometheus, and the dashboard.
+package admin
+
+import (
+	"cmp"
+	"context"
+	"embed"
+	"errors"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/weirlb/weir/scale"
+	"github.com/weirlb/weir/telemetry"
+)
+
+// ErrNotFound is wrapped by an [Operator] or a [LogReader] when there is no such pool, target or instance. It answers 404.
+var ErrNotFound = errors.New("not found")
+
+// Source is what there is to see. Its methods are called from many goroutines, Status at least once a second.
+type Source interface {
+	Status() Status
+	// Decisions returns up to limit decisions of a pool, of all pools when it is "", the newest first. A zero time leaves
+	// that end of the span open.
+	Decisions(pool string, from, to time.Time, limit int) ([]scale.Decision, error)
+	Metrics() telemetry.Snapshot
+}
+
+// Operator is what can be done.
+type Operator interface {
+	// Drain gives a target no new request until it is called with on false. target may be an instance's id.
+	Drain(pool, target string, on bool) error
+	// Scale sets a pool's capacity by hand, for forTime, without end when that is 0. desired < 0 gives it back to the policies.
+	Scale(pool string, desired int, forTime time.Duration) error
+	// Reload reads the file again. When it has a mistake, nothing changes and the error says what to mend.
+	Reload() error
+}
+
+// LogReader writes the last lines of an instance's output to w, and with follow what comes after, until ctx ends.
+type LogReader func(ctx context.Context, pool, instance string, lines int, follow bool, w io.Writer) error
+
+// Options are what a Server needs.
+type Options struct {
+	Source   Source
+	Operator Operator  // nil: nothing can be changed
+	Logs     LogReader // nil: no logs are shown
+	Token    string    // what every request must present; "" admits those that reach Weir under a loopback name
+	Version  string
+	Log      *slog.Logger // nil: nothing is logged
+}
+
+// Event is something that happened.
+type Event struct {
+	Type    string    `json:"type"` // decision, instance, target or notice
+	Time    time.Time `json:"time"`
+	Pool    string    `json:"pool,omitempty"`
+	Subject string    `json:"subject,omitempty"` // the id of what it happened to
+	Text    string    `json:"text"`              // one sentence for people
+	Data    any       `json:"data,omitempty"`    // what programs want to know; it must encode to JSON
+}
+
+// Server is the API and the dashboard. It serves while Run runs, and also without: then there is no history and no tick.
+type Server struct {
+	o       Options
+	log     *slog.Logger
+	handler http.Handler
+	hub     *hub
+	history *history
+}
+
+//go:embed dashboard/*.html dashboard/*.css dashboard/*.js dashboard/*.svg dashboard/lib
+var dashboardFiles embed.FS
+
+// New returns a Server. It starts nothing; see Run.
+func New(o Options) *Server {
+	s := &Server{
+		o: o, log: cmp.Or(o.Log, slog.New(slog.DiscardHandler)),
+		hub: newHub(), history: newHistory(),
+	}
+	page, err := fs.Sub(dashboardFiles, "dashboard")
+	if err != nil {
+		panic(err) // the name is a constant
+	}
+	s.handler = s.guard(s.routes(page))
+	return s
+}
+
+// ServeHTTP answers one request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+
+// Publish tells all that listen to the events. It never blocks, and may be called before Run and after.
+func (s *Server) Publish(e Event) {
+	if e.Time.IsZero() {
+		e.Time = time.Now()
+	}
+	s.hub.publish(e)
+}
+
+// Run keeps the history and sends the status each second, until ctx ends. Then it ends all streams, so that an
+// [http.Server] that shuts down need not wait for them.
+func (s *Server) Run(ctx context.Context) {
+	t := time.NewTicker(time.Second)
+	defer t.Stop()
+	defer s.hub.close()
+	for {
+		st := s.o.Source.Status()
+		s.history.add(st)
+		s.hub.tick(st)
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+	}
+}

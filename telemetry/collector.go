@@ -1,0 +1,155 @@
+package telemetry
+
+import (
+	"maps"
+	"runtime"
+	"slices"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+)
+
+// States of an instance. Each is always shown, so that a graph falls to 0 and does not end.
+var instanceStates = []string{"pending", "starting", "warming", "ready", "unhealthy", "draining", "stopping"}
+
+// Registry returns what GET /metrics shows: each scrape calls snapshot once. Beside Weir's own numbers there are those of the
+// Go runtime and of the process.
+func Registry(snapshot func() Snapshot) *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(
+		&collector{snapshot: snapshot},
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
+	return r
+}
+
+// collector turns a snapshot into metrics; the numbers live with those that count, not here.
+type collector struct{ snapshot func() Snapshot }
+
+func describe(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("weir_"+name, help, labels, nil)
+}
+
+var (
+	buildInfo   = describe("build_info", "Always 1; the labels say which Weir this is.", "version", "goversion")
+	connections = describe("connections", "Client connections open now.", "listener")
+
+	received   = describe("received_requests_total", "Requests that came in.", "pool")
+	requests   = describe("requests_total", "Requests that a target was given and that ended, by class of the answer's status; broken: without a whole answer.", "pool", "code")
+	refused    = describe("refused_total", "Requests refused with 503, by the limit that refused them.", "pool", "limit")
+	cancelled  = describe("cancelled_total", "Requests whose client left before the answer was whole.", "pool")
+	retries    = describe("retries_total", "Requests sent a second time because the first connection turned out closed.", "pool")
+	latency    = describe("request_duration_seconds", "Time from arrival to the end of the answer.", "pool")
+	wait       = describe("queue_wait_seconds", "Time from arrival to a slot.", "pool")
+	depth      = describe("queue_depth", "Requests waiting for a slot.", "pool")
+	inFlight   = describe("in_flight_requests", "Requests that targets work on.", "pool")
+	slots      = describe("slots", "Requests that the targets in rotation may work on at a time; 0 means without limit.", "pool")
+	failedOpen = describe("failed_open", "1 while no target is healthy and so all are tried.", "pool")
+
+	targetUp       = describe("target_up", "1 while the target of the file may be given requests.", "pool", "target")
+	targetInFlight = describe("target_in_flight_requests", "Requests that the target of the file works on.", "pool", "target")
+
+	instances = describe("instances", "Instances by state.", "pool", "state")
+	desired   = describe("desired_instances", "Instances that there should be.", "pool")
+	boot      = describe("instance_boot_seconds", "Time from launch to ready of the latest boots, by percentile.", "pool", "percentile")
+
+	descs = []*prometheus.Desc{
+		buildInfo, connections, received, requests, refused, cancelled, retries, latency, wait, depth, inFlight, slots,
+		failedOpen, targetUp, targetInFlight, instances, desired, boot,
+	}
+)
+
+func (c *collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range descs {
+		ch <- d
+	}
+}
+
+func (c *collector) Collect(ch chan<- prometheus.Metric) {
+	s := c.snapshot()
+	gauge(ch, buildInfo, 1, s.Version, runtime.Version())
+	for _, l := range s.Listeners {
+		gauge(ch, connections, float64(l.Connections), l.Address)
+	}
+	for i := range s.Pools {
+		collectPool(ch, &s.Pools[i])
+	}
+}
+
+func collectPool(ch chan<- prometheus.Metric, p *Pool) {
+	count(ch, received, p.Received, p.Name)
+	count(ch, requests, p.Answers2, p.Name, "2xx")
+	count(ch, requests, p.Answers4, p.Name, "4xx")
+	count(ch, requests, p.Answers5, p.Name, "5xx")
+	count(ch, requests, p.Broken, p.Name, "broken")
+	count(ch, refused, p.Full, p.Name, "queue.limit")
+	count(ch, refused, p.TimedOut, p.Name, "queue.timeout")
+	count(ch, cancelled, p.Cancelled, p.Name)
+	count(ch, retries, p.Retries, p.Name)
+	histogram(ch, latency, p.Latency, p.Name)
+	histogram(ch, wait, p.Wait, p.Name)
+	gauge(ch, depth, float64(p.Waiting), p.Name)
+	gauge(ch, inFlight, float64(p.InFlight), p.Name)
+	gauge(ch, slots, float64(p.Slots), p.Name)
+	gauge(ch, failedOpen, truth(p.FailedOpen), p.Name)
+	for _, t := range p.Targets {
+		gauge(ch, targetUp, truth(t.Up), p.Name, t.ID)
+		gauge(ch, targetInFlight, float64(t.InFlight), p.Name, t.ID)
+	}
+	if p.Fleet != nil {
+		collectFleet(ch, p.Name, p.Fleet)
+	}
+}
+
+func collectFleet(ch chan<- prometheus.Metric, pool string, f *Fleet) {
+	for _, state := range instanceStates {
+		gauge(ch, instances, float64(f.Instances[state]), pool, state)
+	}
+	for _, state := range slices.Sorted(maps.Keys(f.Instances)) {
+		if !slices.Contains(instanceStates, state) {
+			gauge(ch, instances, float64(f.Instances[state]), pool, state)
+		}
+	}
+	gauge(ch, desired, float64(f.Desired), pool)
+	if f.Boots > 0 {
+		gauge(ch, boot, f.BootP50, pool, "50")
+		gauge(ch, boot, f.BootP90, pool, "90")
+	}
+}
+
+func gauge(ch chan<- prometheus.Metric, d *prometheus.Desc, v float64, labels ...string) {
+	m, err := prometheus.NewConstMetric(d, prometheus.GaugeValue, v, labels...)
+	send(ch, d, m, err)
+}
+
+func count(ch chan<- prometheus.Metric, d *prometheus.Desc, v uint64, labels ...string) {
+	m, err := prometheus.NewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+	send(ch, d, m, err)
+}
+
+func histogram(ch chan<- prometheus.Metric, d *prometheus.Desc, h Histogram, labels ...string) {
+	buckets := make(map[float64]uint64, len(DurationBounds))
+	for i, bound := range DurationBounds {
+		if i < len(h.Counts) {
+			buckets[bound] = h.Counts[i]
+		}
+	}
+	m, err := prometheus.NewConstHistogram(d, h.Count, h.Sum, buckets, labels...)
+	send(ch, d, m, err)
+}
+
+// send reports a metric that cannot be made, for instance because a label is not UTF-8, in the scrape instead of panicking in it.
+func send(ch chan<- prometheus.Metric, d *prometheus.Desc, m prometheus.Metric, err error) {
+	if err != nil {
+		m = prometheus.NewInvalidMetric(d, err)
+	}
+	ch <- m
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
