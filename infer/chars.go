@@ -26,11 +26,11 @@ const (
 type charModel struct {
 	alphabet []rune         // alphabet[0] is endOfText
 	index    map[rune]uint8 // inverse of alphabet
-	nodes    map[uint64]*charNode
+	contexts map[uint64]*followers
 }
 
-// charNode is what followed one context.
-type charNode struct {
+// followers is what followed one context.
+type followers struct {
 	total uint32
 	next  []charCount
 }
@@ -61,7 +61,7 @@ func (c charContext) key(n int) uint64 {
 // trainChars learns text, whose entries are separated by blank lines. The text may have up to 254 different
 // characters; what is beyond that is left out.
 func trainChars(text string) *charModel {
-	m := &charModel{alphabet: []rune{endOfText}, index: map[rune]uint8{}, nodes: map[uint64]*charNode{}}
+	m := &charModel{alphabet: []rune{endOfText}, index: map[rune]uint8{}, contexts: map[uint64]*followers{}}
 	for _, r := range text {
 		if _, ok := m.index[r]; !ok && len(m.alphabet) < 255 {
 			m.index[r] = uint8(len(m.alphabet))
@@ -84,16 +84,16 @@ func trainChars(text string) *charModel {
 func (m *charModel) count(ctx charContext, symbol uint8) {
 	for n := 0; n <= ctx.length; n++ {
 		key := ctx.key(n)
-		node := m.nodes[key]
-		if node == nil {
-			node = &charNode{}
-			m.nodes[key] = node
+		seen := m.contexts[key]
+		if seen == nil {
+			seen = &followers{}
+			m.contexts[key] = seen
 		}
-		node.total++
-		if i := slices.IndexFunc(node.next, func(c charCount) bool { return c.symbol == symbol }); i >= 0 {
-			node.next[i].n++
+		seen.total++
+		if i := slices.IndexFunc(seen.next, func(c charCount) bool { return c.symbol == symbol }); i >= 0 {
+			seen.next[i].n++
 		} else {
-			node.next = append(node.next, charCount{symbol, 1})
+			seen.next = append(seen.next, charCount{symbol, 1})
 		}
 	}
 }
@@ -102,19 +102,19 @@ func (m *charModel) count(ctx charContext, symbol uint8) {
 func (m *charModel) probability(ctx charContext, symbol uint8) float64 {
 	p := 1 / float64(len(m.alphabet))
 	for n := 0; n <= ctx.length; n++ {
-		node := m.nodes[ctx.key(n)]
-		if node == nil {
+		seen := m.contexts[ctx.key(n)]
+		if seen == nil {
 			break // a longer context was not seen either
 		}
-		kinds := float64(len(node.next))
+		kinds := float64(len(seen.next))
 		p *= kinds
-		for _, c := range node.next {
+		for _, c := range seen.next {
 			if c.symbol == symbol {
 				p += float64(c.n)
 				break
 			}
 		}
-		p /= float64(node.total) + kinds
+		p /= float64(seen.total) + kinds
 	}
 	return p
 }
@@ -125,16 +125,16 @@ func (m *charModel) distribution(ctx charContext, p []float64) {
 		p[i] = 1 / float64(len(p))
 	}
 	for n := 0; n <= ctx.length; n++ {
-		node := m.nodes[ctx.key(n)]
-		if node == nil {
+		seen := m.contexts[ctx.key(n)]
+		if seen == nil {
 			break
 		}
-		kinds := float64(len(node.next))
-		norm := float64(node.total) + kinds
+		kinds := float64(len(seen.next))
+		norm := float64(seen.total) + kinds
 		for i := range p {
 			p[i] *= kinds / norm
 		}
-		for _, c := range node.next {
+		for _, c := range seen.next {
 			p[c.symbol] += float64(c.n) / norm
 		}
 	}

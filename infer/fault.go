@@ -221,6 +221,8 @@ func (f *faults) beforeStep(ctx context.Context) error {
 			return nil
 		}
 		if die {
+			// What was made is still on its way to the clients; "after N tokens" is to mean that they have them.
+			_ = sleepUntil(ctx, time.Now().Add(dyingBreath))
 			f.exit(137) // what a shell reports for SIGKILL
 			return errDied
 		}
@@ -231,6 +233,9 @@ func (f *faults) beforeStep(ctx context.Context) error {
 		}
 	}
 }
+
+// dyingBreath is how long a server that is to die still sends.
+const dyingBreath = 20 * time.Millisecond
 
 // errDied is what a step ends with when the process should have died and Options.Exit came back.
 var errDied = errors.New("the server died because a fault told it to")
