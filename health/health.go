@@ -1,9 +1,11 @@
 // Package health turns the outcomes of checks and of real answers into the state of a target. It is pure: now is an
 // argument, and a status is a value.
+//
+// Two things decide together. [Rule] follows the active checks, which ask a target how it is; [Ejector] follows the answers
+// to real requests, which show how it is. [FailOpen] keeps both from taking a whole pool out.
 package health
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/weirlb/weir/target"
@@ -35,10 +37,10 @@ type Outcome struct {
 
 // Status is what checks have shown of a target so far. The zero value is a target that was never checked.
 type Status struct {
-	State     target.State
-	Code      string
-	Reason    string
-	Since     time.Time // of the state
+	State     target.State // Initial, Healthy or Unhealthy; ejection and draining are the pool's to add
+	Code      string       // of the last check; "" when it passed, even while the target is still unhealthy
+	Reason    string       // of the last check, for people
+	Since     time.Time    // of the state
 	LastCheck time.Time
 	Passed    bool // at least once
 	Passes    int  // in a row
@@ -46,7 +48,8 @@ type Status struct {
 }
 
 // Next is the status after one more check. A target that never passed is in rotation after its first pass and not before,
-// however long it took to start; only one that was healthy once has to win back trust with Healthy passes.
+// however long it took to start; only one that was healthy once has to win back trust with Healthy passes. (An ALB asks one
+// pass of a new target too.)
 func (r Rule) Next(s Status, o Outcome, now time.Time) Status {
 	was := s.State
 	s.LastCheck, s.Code, s.Reason = now, o.Code, o.Reason
@@ -73,69 +76,10 @@ func (r Rule) Next(s Status, o Outcome, now time.Time) Status {
 	return s
 }
 
-// FailOpen says whether requests go to all targets because fewer than minimum of total are healthy: a check that is wrong about
-// all of them must not take the service down (AWS and Envoy do the same). Targets that drain are not among the total.
+// FailOpen says whether requests go to all targets because fewer than minimum of total are healthy: a check that is wrong
+// about all of them must not take the service down (AWS and Envoy do the same). "All" is every target but those that drain,
+// so total leaves those out: an unhealthy, an ejected and a new target may each still answer, one that drains was told to
+// leave. A pool smaller than minimum fails open only when not all of it is healthy, and a minimum of 0 never does.
 func FailOpen(healthy, total, minimum int) bool {
-	return total > 0 && healthy < min(minimum, total)
-}
-
-// Ejector takes targets out of rotation by what their answers to real requests show, as Envoy's outlier detection does for
-// consecutive failures. The zero value never ejects.
-type Ejector struct {
-	ConsecutiveFailures int           // 5xx or no connection, in a row
-	Interval            time.Duration // between two sweeps
-	Base                time.Duration // of the first ejection; the n-th in a row takes n times as long
-	Max                 time.Duration // the longest ejection
-	MaxPercent          int           // of the pool may be ejected at a time, but always at least one target
-}
-
-// Enabled says whether the ejector ejects at all.
-func (e Ejector) Enabled() bool { return e.ConsecutiveFailures > 0 }
-
-// Ejection is what a target's answers have shown so far.
-type Ejection struct {
-	Failures int       // in a row
-	Times    int       // ejections in a row, less one for each sweep that found it in rotation
-	Until    time.Time // ejected until then; zero when it is not
-}
-
-// Ejected says whether the target is ejected at now.
-func (x Ejection) Ejected(now time.Time) bool { return now.Before(x.Until) }
-
-// Reason says why the target is ejected and for how long.
-func (x Ejection) Reason(now time.Time) string {
-	return fmt.Sprintf("ejected after failures in a row, ejection %d, for %v more", x.Times, x.Until.Sub(now).Round(time.Second))
-}
-
-// Observe is the ejection after one more answer. ejected of total targets are ejected already.
-func (e Ejector) Observe(x Ejection, ok bool, ejected, total int, now time.Time) Ejection {
-	if ok {
-		x.Failures = 0
-		return x
-	}
-	x.Failures++
-	if x.Failures < e.ConsecutiveFailures || x.Ejected(now) {
-		return x
-	}
-	if ejected >= max(total*e.MaxPercent/100, 1) {
-		return x
-	}
-	x.Failures = 0
-	x.Times++
-	x.Until = now.Add(min(time.Duration(x.Times)*e.Base, e.Max))
-	return x
-}
-
-// Sweep is called every Interval: a target that is in rotation is forgiven one ejection.
-func (e Ejector) Sweep(x Ejection, now time.Time) Ejection {
-	if !x.Ejected(now) && x.Times > 0 {
-		x.Times--
-	}
-	return x
-}
-
-// Pass is the ejection after an active check has passed: the target is back at once.
-func (x Ejection) Pass() Ejection {
-	x.Failures, x.Until = 0, time.Time{}
-	return x
+	return healthy < min(minimum, total)
 }

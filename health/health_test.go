@@ -63,68 +63,6 @@ func TestFailOpen(t *testing.T) {
 	}
 }
 
-// Envoy's defaults.
-var envoy = Ejector{ConsecutiveFailures: 5, Interval: 10 * time.Second, Base: 30 * time.Second, Max: 300 * time.Second, MaxPercent: 10}
-
-func fail(x Ejection, n int, now time.Time) Ejection {
-	for range n {
-		x = envoy.Observe(x, false, 0, 10, now)
-	}
-	return x
-}
-
-func TestEjectionGrowsAndIsForgiven(t *testing.T) {
-	now := t0
-	x := fail(Ejection{}, 4, now)
-	if x.Ejected(now) {
-		t.Fatal("ejected after 4 failures")
-	}
-	x = envoy.Observe(x, true, 0, 10, now)
-	if x = fail(x, 4, now); x.Ejected(now) {
-		t.Fatal("a good answer did not break the row")
-	}
-	for n := 1; n <= 12; n++ {
-		if x = fail(x, 5, now); !x.Ejected(now) {
-			t.Fatalf("ejection %d: not ejected", n)
-		}
-		want := min(time.Duration(n)*30*time.Second, 300*time.Second)
-		if n == 1 {
-			x = Ejection{Times: 1, Until: now.Add(30 * time.Second)}
-		}
-		if got := x.Until.Sub(now); got != want {
-			t.Fatalf("ejection %d lasts %v, want %v", n, got, want)
-		}
-		if y := envoy.Sweep(x, now.Add(time.Second)); y.Times != x.Times {
-			t.Fatal("a sweep forgave a target while it was ejected")
-		}
-		now = x.Until
-	}
-	for range 12 {
-		x = envoy.Sweep(x, now)
-	}
-	if x = fail(x, 5, now); x.Until.Sub(now) != 30*time.Second {
-		t.Errorf("after 12 good sweeps an ejection lasts %v, want 30 s", x.Until.Sub(now))
-	}
-}
-
-func TestAtMostAShareIsEjectedButAlwaysOne(t *testing.T) {
-	one := Ejection{Failures: 4}
-	for _, c := range []struct {
-		ejected, total int
-		want           bool
-	}{{0, 1, true}, {0, 3, true}, {1, 3, false}, {1, 20, true}, {2, 20, false}} {
-		if got := envoy.Observe(one, false, c.ejected, c.total, t0).Ejected(t0); got != c.want {
-			t.Errorf("%+v: ejected %v", c, got)
-		}
-	}
-}
-
-func TestAPassingCheckEndsAnEjection(t *testing.T) {
-	if x := fail(Ejection{}, 5, t0).Pass(); x.Ejected(t0) || x.Failures != 0 {
-		t.Errorf("%+v", x)
-	}
-}
-
 func TestStateFollowsTheLastRow(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := Rule{Healthy: rapid.IntRange(1, 5).Draw(t, "healthy"), Unhealthy: rapid.IntRange(1, 5).Draw(t, "unhealthy")}
@@ -144,6 +82,44 @@ func TestStateFollowsTheLastRow(t *testing.T) {
 			if !pass && row >= r.Unhealthy && s.State != target.Unhealthy {
 				t.Fatalf("%d failures in a row and %v", row, s.State)
 			}
+		}
+	})
+}
+
+func TestANewTargetServesFromItsFirstPassAndNotBefore(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		r := Rule{Healthy: rapid.IntRange(0, 5).Draw(t, "healthy"), Unhealthy: rapid.IntRange(0, 5).Draw(t, "unhealthy")}
+		var s Status
+		for range rapid.IntRange(0, 30).Draw(t, "failures") {
+			if s = r.Next(s, Outcome{Code: CodeTimeout}, t0); s.State == target.Healthy || s.Passed {
+				t.Fatalf("in rotation without a pass: %+v", s)
+			}
+		}
+		if s = r.Next(s, Outcome{Pass: true}, t0); s.State != target.Healthy || s.Code != "" {
+			t.Fatalf("one pass is enough for a new target: %+v", s)
+		}
+	})
+}
+
+// A reload hands the status to a new rule; what was counted counts on.
+func TestAStatusOutlivesItsRule(t *testing.T) {
+	s := run(Rule{Healthy: 5, Unhealthy: 5}, Status{}, "+--")
+	if s = (Rule{Healthy: 2, Unhealthy: 3}).Next(s, Outcome{}, t0); s.State != target.Unhealthy {
+		t.Errorf("the third failure in a row under a rule of three: %+v", s)
+	}
+}
+
+func TestFailOpenNeverShutsByFewerHealthy(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		total := rapid.IntRange(0, 50).Draw(t, "total")
+		healthy := rapid.IntRange(0, total).Draw(t, "healthy")
+		minimum := rapid.IntRange(0, 60).Draw(t, "minimum")
+		open := FailOpen(healthy, total, minimum)
+		if open && healthy == total {
+			t.Fatal("open although all are healthy")
+		}
+		if healthy > 0 && open && !FailOpen(healthy-1, total, minimum) {
+			t.Fatal("open, and shut with one healthy target less")
 		}
 	})
 }
