@@ -28,6 +28,7 @@ import (
 // Options are what the command line knows and the file does not.
 type Options struct {
 	Version string
+	Config  string // path of the file, for a reload; "" when there is none
 	Log     *slog.Logger
 }
 
@@ -35,6 +36,7 @@ type Options struct {
 type App struct {
 	log     *slog.Logger
 	version string
+	path    string // of the config
 	started time.Time
 
 	ctx    context.Context // of the loops
@@ -63,7 +65,7 @@ type listener struct {
 // Start starts Weir. When it fails, nothing it started is left.
 func Start(c *config.Config, o Options) (_ *App, err error) {
 	a := &App{
-		log: o.Log, version: o.Version, started: time.Now(), cfg: c,
+		log: o.Log, version: o.Version, path: o.Config, started: time.Now(), cfg: c,
 		pools: map[string]*livePool{}, listeners: map[string]*listener{},
 	}
 	a.ctx, a.cancel = context.WithCancel(context.Background())

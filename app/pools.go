@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/weirlb/weir/config"
@@ -20,7 +21,7 @@ import (
 // livePool is one pool with all that keeps it alive: the checks of its fixed targets, or its fleet and its loop.
 type livePool struct {
 	name   string
-	cfg    *config.Pool
+	cfg    atomic.Pointer[config.Pool]
 	pool   *pool.Pool
 	fixed  map[string]*fixed // by address
 	fleet  *fleet.Fleet
@@ -43,7 +44,8 @@ type fixed struct {
 
 // newPool starts a pool. Everything that can fail does so before anything is launched.
 func (a *App) newPool(ctx context.Context, name string, c *config.Pool) (*livePool, error) {
-	lp := &livePool{name: name, cfg: c, fixed: map[string]*fixed{}, endLoop: func() {}}
+	lp := &livePool{name: name, fixed: map[string]*fixed{}, endLoop: func() {}}
+	lp.cfg.Store(c)
 	lp.ctx, lp.cancel = context.WithCancel(ctx)
 	p, err := pool.New(name, poolOptions(c, lp.wake), time.Now())
 	if err != nil {
@@ -64,6 +66,9 @@ func (a *App) newPool(ctx context.Context, name string, c *config.Pool) (*livePo
 	})
 	return lp, nil
 }
+
+// config is what the pool is configured by now.
+func (lp *livePool) config() *config.Pool { return lp.cfg.Load() }
 
 // run starts the loop of a pool that scales.
 func (lp *livePool) run() {
@@ -94,7 +99,7 @@ func (lp *livePool) configure(c *config.Pool, log *slog.Logger) error {
 	if err := lp.pool.Configure(poolOptions(c, lp.wake), time.Now()); err != nil {
 		return err
 	}
-	lp.cfg = c
+	lp.cfg.Store(c)
 	if c.Template == nil {
 		lp.fix(c, log)
 		return nil

@@ -13,9 +13,9 @@ import (
 	"github.com/weirlb/weir/target"
 )
 
-// Reload changes over to another config without a drop: pools, targets and listeners that stay are not touched, their health and
+// Apply changes over to another config without a drop: pools, targets and listeners that stay are not touched, their health and
 // queues included. When anything in the new config cannot be, nothing changes.
-func (a *App) Reload(c *config.Config) error {
+func (a *App) Apply(c *config.Config) error {
 	if err := Check(c); err != nil {
 		return err
 	}
@@ -60,7 +60,7 @@ func (a *App) Reload(c *config.Config) error {
 		case pc == nil:
 			removed[name] = lp
 			delete(a.pools, name)
-		case !reflect.DeepEqual(lp.cfg, pc):
+		case !reflect.DeepEqual(lp.config(), pc):
 			if err := lp.configure(pc, a.log); err != nil {
 				a.log.Error("a pool could not be changed", "pool", name, "error", err) // config has checked all there is
 			}
@@ -114,7 +114,7 @@ func (a *App) removePool(name string, lp *livePool) {
 		}
 	}
 	// Requests that were routed before the change still hold slots or wait.
-	for deadline := time.Now().Add(time.Duration(lp.cfg.Drain)); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(time.Duration(lp.config().Drain)); time.Now().Before(deadline); {
 		s := lp.pool.Stats(time.Now())
 		if s.InFlight == 0 && s.Waiting == 0 {
 			break

@@ -139,7 +139,7 @@ func printStatus(w io.Writer, st admin.Status) {
 		if p.Slots > 0 {
 			slots = fmt.Sprint(p.Slots)
 		}
-		fmt.Fprintf(w, "\npool %s · %s · %.1f requests/s · in flight %d of %s · queue %d of %d", p.Name, p.Balance, p.Rates.RequestsPerSecond, p.InFlight, slots, p.Queue.Depth, p.Queue.Limit)
+		fmt.Fprintf(w, "\npool %s · %s · %.1f requests/s · in flight %d of %s · queue %d of %d", p.Name, p.Balance, p.Rates.Requests, p.InFlight, slots, p.Queue.Depth, p.Queue.Limit)
 		if p.Scale != nil {
 			fmt.Fprintf(w, " · desired %d (%d to %d)", p.Scale.Desired, p.Scale.Min, p.Scale.Max)
 			if p.Scale.Manual != nil {
@@ -167,8 +167,8 @@ func printStatus(w io.Writer, st admin.Status) {
 			}
 		}
 		t.Flush()
-		if p.Blocked != nil {
-			fmt.Fprintf(w, "  launches are put off until %s: %s\n", p.Blocked.Until.Local().Format(time.TimeOnly), p.Blocked.Why)
+		if p.LaunchesBlocked != nil {
+			fmt.Fprintf(w, "  launches are put off until %s: %s\n", p.LaunchesBlocked.Until.Local().Format(time.TimeOnly), p.LaunchesBlocked.Why)
 		}
 	}
 }

@@ -55,7 +55,7 @@ func (r *runCmd) Run(o *output) error {
 		if s != syscall.SIGHUP {
 			break
 		}
-		if err := a.ReloadFile(); err != nil {
+		if err := a.Reload(); err != nil {
 			log.Error("nothing was changed: the config could not be loaded", "error", err)
 		}
 	}

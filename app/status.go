@@ -1,0 +1,157 @@
+package app
+
+import (
+	"cmp"
+	"errors"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/weirlb/weir/admin"
+	"github.com/weirlb/weir/fleet"
+	"github.com/weirlb/weir/pool"
+	"github.com/weirlb/weir/scale"
+	"github.com/weirlb/weir/telemetry"
+	"github.com/weirlb/weir/window"
+)
+
+// Status is all there is to see now. It implements admin.Source.
+func (a *App) Status() admin.Status {
+	now := time.Now()
+	s := admin.Status{Version: a.version, Started: a.started, Time: now, Listeners: a.listening()}
+	for _, lp := range a.sorted() {
+		s.Pools = append(s.Pools, lp.status(now))
+	}
+	return s
+}
+
+// Decisions implements admin.Source.
+func (a *App) Decisions(pool string, from, to time.Time, limit int) ([]scale.Decision, error) {
+	return a.journal.Find(pool, from, to, limit)
+}
+
+func (a *App) sorted() []*livePool {
+	ps := a.snapshot()
+	slices.SortFunc(ps, func(x, y *livePool) int { return cmp.Compare(x.name, y.name) })
+	return ps
+}
+
+func (a *App) listening() []admin.Listener {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	out := []admin.Listener{}
+	for _, l := range a.listeners {
+		out = append(out, admin.Listener{Address: l.Addr().String(), Connections: int(l.Connections())})
+	}
+	slices.SortFunc(out, func(x, y admin.Listener) int { return cmp.Compare(x.Address, y.Address) })
+	return out
+}
+
+func (lp *livePool) status(now time.Time) admin.Pool {
+	s := lp.pool.Stats(now)
+	c := lp.config()
+	p := admin.Pool{
+		Name: lp.name, Balance: c.Balance, Concurrency: c.Concurrency,
+		Queue:    admin.Queue{Depth: s.Waiting, Limit: c.Queue.Limit, OldestWait: s.OldestWait.Seconds()},
+		InFlight: s.InFlight, Slots: s.Slots, FailedOpen: s.FailedOpen,
+		Rates: admin.Rates{Requests: s.Rate, Answers: s.Finished},
+		Wait:  quantiles(s.Wait), Latency: quantiles(s.Latency), Totals: totals(s),
+		Targets: []admin.Target{}, Instances: []admin.Instance{},
+	}
+	for _, t := range s.Targets {
+		p.Targets = append(p.Targets, admin.Target{
+			ID: t.Target.ID, Address: t.Target.Addr, State: t.State.String(), Reason: t.Reason, Since: t.Since,
+			Weight: t.Target.Weight(), Slots: t.Target.Slots(), InFlight: t.Target.InFlight(),
+			Requests: t.Target.Requests(), Failures: t.Target.Failures(),
+		})
+	}
+	if lp.fleet != nil {
+		lp.scaleStatus(&p, now)
+	}
+	return p
+}
+
+func (lp *livePool) scaleStatus(p *admin.Pool, now time.Time) {
+	c := lp.config()
+	desired, last, manual := lp.loop.Last()
+	p.Scale = &admin.Scale{Min: c.Scale.Min, Max: c.Scale.Max, Desired: desired}
+	if manual != nil {
+		p.Scale.Manual = &admin.Manual{Desired: manual.Desired, Until: manual.Until}
+	}
+	if !last.Time.IsZero() {
+		p.LastDecision = &last
+	}
+	for _, v := range lp.fleet.Instances(now) {
+		switch v.State {
+		case fleet.Ready:
+			p.Scale.Ready++
+		case fleet.Pending, fleet.Starting, fleet.Warming:
+			p.Scale.Loading++
+		}
+		p.Instances = append(p.Instances, admin.Instance{
+			ID: v.ID, State: string(v.State), Since: v.Since, Launched: v.Launched, Address: v.Addr, Ref: v.Ref,
+			ETA: v.ETA.Seconds(), InFlight: v.InFlight, Slots: c.Concurrency,
+			CPU: v.Usage.CPU, Memory: v.Usage.Memory, Adopted: v.Adopted, Why: v.Why,
+		})
+	}
+	if b := lp.fleet.Boots(); b.Count > 0 {
+		p.Boot = &admin.Boot{P50: b.P50, P90: b.P90, Count: b.Count}
+	}
+	if until, why := lp.fleet.Blocked(); now.Before(until) {
+		p.LaunchesBlocked = &admin.Blocked{Until: until, Why: why}
+	}
+}
+
+func quantiles(s window.Summary) admin.Quantiles {
+	return admin.Quantiles{P50: s.P50, P95: s.P95, P99: s.P99}
+}
+
+func totals(s pool.Stats) admin.Totals {
+	return admin.Totals{
+		Requests: s.Requests, OK: s.Answers2, ClientErrors: s.Answers4, ServerErrors: s.Answers5, Broken: s.Broken,
+		RefusedQueueLimit: s.Full, RefusedQueueTimeout: s.TimedOut, Cancelled: s.Cancelled, Retries: s.Retries,
+	}
+}
+
+// Metrics are Weir's own numbers. It implements admin.Source.
+func (a *App) Metrics() telemetry.Snapshot {
+	now := time.Now()
+	out := telemetry.Snapshot{Version: a.version}
+	for _, l := range a.listening() {
+		out.Listeners = append(out.Listeners, telemetry.Listener{Address: l.Address, Connections: l.Connections})
+	}
+	for _, lp := range a.sorted() {
+		out.Pools = append(out.Pools, lp.metrics(now))
+	}
+	return out
+}
+
+func (lp *livePool) metrics(now time.Time) telemetry.Pool {
+	s := lp.pool.Stats(now)
+	wait, latency := lp.pool.Histograms(telemetry.DurationBounds)
+	p := telemetry.Pool{
+		Name: lp.name, Received: s.Requests, Answers2: s.Answers2, Answers4: s.Answers4, Answers5: s.Answers5, Broken: s.Broken,
+		Full: s.Full, TimedOut: s.TimedOut, Cancelled: s.Cancelled, Retries: s.Retries,
+		Latency: telemetry.Histogram(latency), Wait: telemetry.Histogram(wait),
+		Waiting: s.Waiting, InFlight: s.InFlight, Slots: s.Slots, FailedOpen: s.FailedOpen,
+	}
+	if lp.fleet == nil {
+		for _, t := range s.Targets {
+			p.Targets = append(p.Targets, telemetry.Target{ID: t.Target.ID, Up: up(t.State, s.FailedOpen), InFlight: t.Target.InFlight()})
+		}
+		return p
+	}
+	desired, _, _ := lp.loop.Last()
+	boot := lp.fleet.Boots()
+	f := &telemetry.Fleet{Instances: map[string]int{}, Desired: desired, BootP50: boot.P50, BootP90: boot.P90, Boots: boot.Count}
+	for _, v := range lp.fleet.Instances(now) {
+		f.Instances[string(v.State)]++
+	}
+	p.Fleet = f
+	return p
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return !errors.Is(err, os.ErrNotExist)
+}
