@@ -77,9 +77,5 @@ func isTLS(err error) bool {
 
 // describe is an error on one line, shortened.
 func describe(err error) string {
-	s := strings.Join(strings.Fields(err.Error()), " ")
-	if len(s) > 300 {
-		return s[:300] + "…"
-	}
-	return s
+	return clipTo(strings.Join(strings.Fields(err.Error()), " "), 300)
 }

@@ -26,7 +26,7 @@ type sender struct {
 // outcome is what became of one request.
 type outcome struct {
 	status  int
-	latency time.Duration // from the intended start
+	latency time.Duration // from the intended start; 0 until it is over
 	bytes   int64
 	events  int64
 	aborted bool
@@ -44,7 +44,9 @@ func (s *sender) send(ctx context.Context, i int, a Arrival, due time.Time) {
 	var o outcome
 	err := s.exchange(ctx, i, a, due, &o)
 	now = time.Now()
-	o.latency = now.Sub(due)
+	if o.latency == 0 {
+		o.latency = now.Sub(due)
+	}
 	if err != nil {
 		if run.Err() != nil {
 			o.aborted = true
@@ -116,6 +118,7 @@ func (s *sender) events(body io.Reader, due time.Time, o *outcome) error {
 			return fmt.Errorf("%w: after %d events: %w", errCut, o.events, err)
 		}
 		if string(data) == "[DONE]" {
+			o.latency = time.Since(due) // what a server does behind the end of its answer keeps no user waiting
 			_, _ = io.Copy(io.Discard, br)
 			return nil
 		}

@@ -169,12 +169,7 @@ func quoted(names []string) string {
 }
 
 // clip shortens what a message quotes from a file.
-func clip(s string) string {
-	if len(s) > 40 {
-		return s[:40] + "…"
-	}
-	return s
-}
+func clip(s string) string { return clipTo(s, 40) }
 
 // add takes one row.
 func (t *trace) add(line int, at, input, output string) error {
