@@ -10,6 +10,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 )
 
 // lateLimit is the delay of its own from which a generator's numbers are in doubt.
@@ -158,9 +159,16 @@ func (k KindResult) statuses() string {
 	return strings.Join(out, ", ")
 }
 
+// clipTo shortens what others said, and drops what would steer a terminal.
 func clipTo(s string, n int) string {
-	if len(s) > n {
-		return s[:n] + "…"
+	s = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return -1
+		}
+		return r
+	}, s)
+	if runes := []rune(s); len(runes) > n {
+		return string(runes[:n]) + "…"
 	}
 	return s
 }
