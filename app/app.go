@@ -241,10 +241,9 @@ func (a *App) Shutdown(ctx context.Context, keep bool) error {
 	if err != nil {
 		err = fmt.Errorf("%d connections were cut at the deadline: %w", a.engine.Active(), err)
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	pools := a.snapshot()
 	var retire sync.WaitGroup
-	for _, lp := range a.pools {
+	for _, lp := range pools {
 		if lp.fleet == nil || keep {
 			continue
 		}
@@ -257,7 +256,7 @@ func (a *App) Shutdown(ctx context.Context, keep bool) error {
 	}
 	retire.Wait()
 	a.cancel()
-	for _, lp := range a.pools {
+	for _, lp := range pools {
 		lp.stop()
 	}
 	a.loops.Wait()
