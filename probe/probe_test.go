@@ -1,20 +1,18 @@
 package probe
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/weirlb/weir/health"
-	"github.com/weirlb/weir/target"
 )
 
 func serve(t *testing.T, h http.HandlerFunc) string {
@@ -35,11 +33,6 @@ func answer(status int, body string) http.HandlerFunc {
 }
 
 func TestOnceSaysExactlyWhatFailed(t *testing.T) {
-	dead, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	dead.Close()
 	ready := `{"model_loaded": true, "gpus": 2, "name": "sd", "checks": {"db": "ok"}, "a.b": 1}`
 	for _, c := range []struct {
 		name   string
@@ -52,7 +45,7 @@ func TestOnceSaysExactlyWhatFailed(t *testing.T) {
 		{"any 2xx", answer(204, ""), Check{}, true, "204"},
 		{"status", answer(503, ""), Check{}, false, "GET /health: 503, expected 200 to 299"},
 		{"one of", answer(404, ""), Check{Expect: Expect{Status: []int{200, 202}}}, false, "404, expected 200 or 202"},
-		{"redirect is an answer", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/x", 302) }, Check{}, false, "302"},
+		{"redirect is an answer", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/x", http.StatusFound) }, Check{}, false, "302"},
 		{"json", answer(200, ready), Check{Expect: Expect{JSON: map[string]any{"model_loaded": true, "gpus": 2, "checks.db": "ok", "a.b": 1.0}}}, true, "as expected"},
 		{"json false", answer(200, `{"model_loaded": false}`), Check{Expect: Expect{JSON: map[string]any{"model_loaded": true}}}, false, "model_loaded is false, expected true"},
 		{"json type", answer(200, `{"gpus": "2"}`), Check{Expect: Expect{JSON: map[string]any{"gpus": 2}}}, false, `gpus is "2", expected 2`},
@@ -73,7 +66,7 @@ func TestOnceSaysExactlyWhatFailed(t *testing.T) {
 					return
 				}
 			}
-		}, Check{Expect: Expect{Body: "y"}}, false, "does not contain"},
+		}, Check{Expect: Expect{Body: "y"}}, false, `the first 64 KiB of the body do not contain "y"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			c.check.Path = "/health"
@@ -86,135 +79,133 @@ func TestOnceSaysExactlyWhatFailed(t *testing.T) {
 			}
 		})
 	}
-	for _, path := range []string{"/health", ""} {
-		o := Check{Path: path, Timeout: time.Second}.Once(t.Context(), dead.Addr().String())
-		if o.Pass || !strings.Contains(o.Reason, "connection refused") {
-			t.Errorf("%+v", o)
-		}
+}
+
+func TestNobodyListens(t *testing.T) {
+	dead, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
 	}
-	if o := (Check{Timeout: time.Second}).Once(t.Context(), serve(t, answer(500, ""))); !o.Pass {
-		t.Errorf("a check without a path only connects: %+v", o)
+	dead.Close()
+	for path, want := range map[string]string{"/health": "GET /health: connection refused", "": "connecting: connection refused"} {
+		o := Check{Path: path, Timeout: 5 * time.Second}.Once(t.Context(), dead.Addr().String())
+		if o.Pass || o.Code != health.CodeFailed || o.Reason != want {
+			t.Errorf("%+v, want %q", o, want)
+		}
 	}
 }
 
-// inMemory is a target without a network, so that time can be made up: ok says how it answers.
-func inMemory(t *testing.T, ok *atomic.Bool) func(context.Context, string, string) (net.Conn, error) {
-	return func(context.Context, string, string) (net.Conn, error) {
-		client, server := net.Pipe()
-		go func() {
-			defer server.Close()
-			buf := make([]byte, 4096)
-			if _, err := server.Read(buf); err != nil {
+// TestBareConnections asks what is not an HTTP server.
+func TestBareConnections(t *testing.T) {
+	for _, c := range []struct {
+		name, reason string
+		serve        func(net.Conn)
+	}{
+		{"says nothing", "GET /: no answer within 50ms", func(conn net.Conn) { io.Copy(io.Discard, conn) }},
+		{"speaks another language", `GET /: the answer is not HTTP: malformed`, func(conn net.Conn) {
+			conn.Read(make([]byte, 1024))
+			io.WriteString(conn, "+OK ready\r\n")
+		}},
+		{"resets", "GET /: the connection was closed before the answer was whole", func(conn net.Conn) {
+			conn.Read(make([]byte, 1024))
+			conn.(*net.TCPConn).SetLinger(0)
+		}},
+		{"answers byte by byte, for ever", "GET /: no answer within 50ms", func(conn net.Conn) {
+			conn.Read(make([]byte, 1024))
+			for range 10_000 {
+				if _, err := io.WriteString(conn, "H"); err != nil {
+					return
+				}
+				conn.SetReadDeadline(time.Now().Add(time.Millisecond))
+				conn.Read(make([]byte, 1))
+			}
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			addr := listen(t, c.serve)
+			check := Check{Path: "/", Timeout: 5 * time.Second}
+			if strings.Contains(c.reason, "50ms") {
+				check.Timeout = 50 * time.Millisecond
+			}
+			if o := check.Once(t.Context(), addr); o.Pass || !strings.Contains(o.Reason, c.reason) {
+				t.Errorf("%+v, want %q", o, c.reason)
+			}
+			if o := (Check{}).Once(t.Context(), addr); !o.Pass {
+				t.Errorf("a check without a path only connects: %+v", o)
+			}
+		})
+	}
+}
+
+// listen serves each connection with f, then closes it.
+func listen(t *testing.T, f func(net.Conn)) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var conns sync.WaitGroup
+	conns.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
 				return
 			}
-			status := 503
-			if ok.Load() {
-				status = 200
-			}
-			fmt.Fprintf(server, "HTTP/1.1 %d X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", status)
-		}()
-		return client, nil
+			conns.Go(func() {
+				defer conn.Close()
+				f(conn)
+			})
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		conns.Wait()
+	})
+	return l.Addr().String()
+}
+
+func TestEachCheckHasItsOwnConnectionAndItsHeaders(t *testing.T) {
+	var opened, closed atomic.Int32
+	gone := make(chan struct{}, 10)
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, r.Method, " ", r.RequestURI, " ", r.Host, " ", r.Header.Get("X-Key"), " ", r.UserAgent())
+	}))
+	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		switch state {
+		case http.StateNew:
+			opened.Add(1)
+		case http.StateClosed:
+			closed.Add(1)
+			gone <- struct{}{}
+		}
+	}
+	s.Start()
+	t.Cleanup(s.Close)
+	c := Check{
+		Path: "ready?deep=1", Method: "POST", Headers: map[string]string{"host": "images.example.com", "X-Key": "k"},
+		Expect: Expect{Body: "POST /ready?deep=1 images.example.com k weir-probe"},
+	}
+	for range 3 {
+		if o := c.Once(t.Context(), s.Listener.Addr().String()); !o.Pass || o.Latency <= 0 {
+			t.Fatalf("%+v", o)
+		}
+		<-gone
+	}
+	if opened.Load() != 3 || closed.Load() != 3 {
+		t.Errorf("%d connections opened and %d closed for 3 checks", opened.Load(), closed.Load())
 	}
 }
 
-// latest is the newest status that was reported.
-type latest struct{ p atomic.Pointer[health.Status] }
-
-func (l *latest) set(s health.Status) { l.p.Store(&s) }
-func (l *latest) get() health.Status  { return *l.p.Load() }
-
-func TestWatchKeepsItsRhythm(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var ok atomic.Bool
-		c := Check{
-			Path: "/ready", Interval: 15 * time.Second, Timeout: time.Second,
-			Rule: health.Rule{Healthy: 2, Unhealthy: 2}, Dial: inMemory(t, &ok),
-		}
-		began := time.Now()
-		last := &latest{}
-		ctx, cancel := context.WithCancel(t.Context())
-		go Watch(ctx, "x", c, health.Status{}, last.set)
-
-		synctest.Wait()
-		if last.get().Failures != 1 || last.get().State != target.Initial {
-			t.Fatalf("a new target is checked at once: %+v", last.get())
-		}
-		time.Sleep(2 * time.Second)
-		synctest.Wait()
-		ok.Store(true)
-		time.Sleep(250 * time.Millisecond)
-		synctest.Wait()
-		if last.get().State != target.Healthy {
-			t.Fatalf("%v after it came up: %+v, want healthy within a quarter of a second", time.Since(began), last.get())
-		}
-		ok.Store(false)
-		time.Sleep(15 * time.Second)
-		synctest.Wait()
-		if last.get().State != target.Healthy || last.get().Failures != 1 {
-			t.Fatalf("after one failure: %+v", last.get())
-		}
-		time.Sleep(15 * time.Second)
-		synctest.Wait()
-		if last.get().State != target.Unhealthy {
-			t.Fatalf("after two failures: %+v", last.get())
-		}
-		ok.Store(true)
-		time.Sleep(30 * time.Second)
-		synctest.Wait()
-		if last.get().State != target.Healthy {
-			t.Fatalf("after two passes: %+v", last.get())
-		}
-		cancel()
-		synctest.Wait()
-	})
-}
-
-func TestWatchGoesOnFromWhatIsKnown(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var ok atomic.Bool
-		c := Check{Path: "/", Interval: 10 * time.Second, Timeout: time.Second, Rule: health.Rule{Healthy: 2, Unhealthy: 3}, Dial: inMemory(t, &ok)}
-		last := &latest{}
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		go Watch(ctx, "x", c, health.Status{State: target.Healthy, Passed: true, Failures: 2}, last.set)
-		time.Sleep(10 * time.Second)
-		synctest.Wait()
-		if last.get().State != target.Unhealthy {
-			t.Fatalf("the third failure after a reload: %+v", last.get())
-		}
-		cancel()
-		synctest.Wait()
-	})
-}
-
-func TestWarmUp(t *testing.T) {
-	var got string
-	addr := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		b, _ := io.ReadAll(r.Body)
-		got = r.Method + " " + r.Header.Get("Content-Type") + " " + r.Header.Get("X-Key") + " " + string(b)
-		if r.URL.Path == "/bad" {
-			http.Error(w, "no model", 500)
-		}
-	})
-	w := WarmUp{Path: "/predict", Body: `{"prompt":"warm up"}`, Headers: map[string]string{"X-Key": "k"}, Timeout: time.Second}
-	if err := w.Run(t.Context(), addr); err != nil || got != `POST application/json k {"prompt":"warm up"}` {
-		t.Errorf("%v %s", err, got)
+func TestEqualChecksAskTheSame(t *testing.T) {
+	c := func() Check {
+		return Check{Path: "/", Expect: Expect{Status: []int{200}, JSON: map[string]any{"a": true}}, Dial: new(net.Dialer).DialContext}
 	}
-	w.Path = "/bad"
-	if err := w.Run(t.Context(), addr); err == nil || !strings.Contains(err.Error(), "500 no model") {
-		t.Errorf("%v", err)
+	if !c().Equal(c()) {
+		t.Error("a check is not equal to itself")
 	}
-	slow := serve(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
-	if err := (WarmUp{Path: "/", Timeout: 20 * time.Millisecond}).Run(t.Context(), slow); err == nil || !strings.Contains(err.Error(), "within 20ms") {
-		t.Errorf("%v", err)
+	d := c()
+	d.Expect.JSON["a"] = false
+	if c().Equal(d) {
+		t.Error("checks that expect different fields are equal")
 	}
-}
-
-func FuzzExpect(f *testing.F) {
-	f.Add([]byte(`{"a":{"b":1}}`), "a.b")
-	f.Add([]byte(`[]`), "")
-	f.Add([]byte(`{"a.b":null}`), "a..b")
-	f.Fuzz(func(t *testing.T, body []byte, path string) {
-		Expect{JSON: map[string]any{path: 1}, Body: "x"}.body(body)
-	})
 }
