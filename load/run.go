@@ -85,9 +85,10 @@ func (g *generator) follow(ctx context.Context, s *sender, stream Stream) {
 			g.outstanding.Add(-1)
 			g.meter.dropped(s.index, time.Now())
 		} else {
+			number := i
 			g.requests.Go(func() {
 				defer g.outstanding.Add(-1)
-				s.send(ctx, i, a, due)
+				s.send(ctx, number, a, due)
 			})
 		}
 		i++
