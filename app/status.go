@@ -151,6 +151,15 @@ func (lp *livePool) metrics(now time.Time) telemetry.Pool {
 	return p
 }
 
+// SinceStart sums up a pool's queue wait and whole latency since Weir started.
+func (a *App) SinceStart(name string) (wait, latency window.Summary) {
+	lp, err := a.pool(name)
+	if err != nil {
+		return wait, latency
+	}
+	return lp.pool.SinceStart()
+}
+
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return !errors.Is(err, os.ErrNotExist)

@@ -14,7 +14,6 @@ import (
 	"github.com/weirlb/weir/app"
 	"github.com/weirlb/weir/load"
 	"github.com/weirlb/weir/scale"
-	"github.com/weirlb/weir/telemetry"
 )
 
 // narrator tells what happens while it happens.
@@ -70,8 +69,8 @@ func (n *narrator) sample(ctx context.Context) {
 	t := time.NewTicker(time.Second)
 	defer t.Stop()
 	for {
-		n.turn()
 		n.decisions()
+		n.turn()
 		for _, p := range n.a.Status().Pools {
 			n.mu.Lock()
 			n.series[p.Name] = append(n.series[p.Name], sample{p.Scale.Ready, p.Scale.Loading, p.Queue.Depth, p.Wait.P95})
@@ -114,12 +113,15 @@ func (n *narrator) decisions() {
 }
 
 func (n *narrator) clock(t time.Time) string {
-	s := int(t.Sub(n.began).Seconds())
+	s := max(int(t.Sub(n.began).Seconds()), 0)
 	return fmt.Sprintf("%d:%02d", s/60, s%60)
 }
 
-// short keeps a reason to a line.
+// short keeps a reason to a line; what stands beside it need not be said again.
 func short(s string) string {
+	if _, rest, ok := strings.Cut(s, ": "); ok {
+		s = rest
+	}
 	if r := []rune(s); len(r) > 150 {
 		return string(r[:149]) + "…"
 	}
@@ -189,9 +191,9 @@ func (n *narrator) summary(r *load.Result) {
 		if k.TTFT.Count > 0 {
 			first = round(k.TTFT.P95)
 		}
-		wait := n.waits(k.Name)
+		wait, _ := n.a.SinceStart(k.Name)
 		fmt.Fprintf(tab, "%s\t%d\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", k.Name, k.Sent+k.Dropped, k.Failed+k.Dropped,
-			round(k.Latency.P50), round(k.Latency.P95), round(k.Latency.P99), first, wait[0], wait[1], wait[2])
+			round(k.Latency.P50), round(k.Latency.P95), round(k.Latency.P99), first, seconds(wait.P50), seconds(wait.P95), seconds(wait.P99))
 	}
 	tab.Flush()
 	fmt.Fprintln(w, "\nLatency is from the moment a request was due to its last byte; wait is in the queue, for a slot or an instance.")
@@ -208,20 +210,6 @@ func (n *narrator) summary(r *load.Result) {
 	for class, count := range r.Total.Errors {
 		fmt.Fprintf(w, "LOST: %d × %s\n", count, class)
 	}
-}
-
-// waits are the quantiles of a pool's queue wait over the whole run, from its cumulative counts.
-func (n *narrator) waits(pool string) [3]string {
-	out := [3]string{"–", "–", "–"}
-	for _, p := range n.a.Metrics().Pools {
-		if p.Name != pool || p.Wait.Count == 0 {
-			continue
-		}
-		for i, q := range []float64{.5, .95, .99} {
-			out[i] = quantile(p.Wait.Counts, p.Wait.Count, q)
-		}
-	}
-	return out
 }
 
 // reasons says what scaled, when and why: the steps up and the steps down of each pool.
@@ -257,22 +245,14 @@ func spark(s []sample, width int) string {
 	return b.String()
 }
 
+func seconds(s float64) string { return round(time.Duration(s * float64(time.Second))) }
+
 func round(d time.Duration) string {
 	switch {
-	case d < 10*time.Millisecond:
-		return d.Round(10 * time.Microsecond).String()
+	case d < time.Millisecond:
+		return "0s"
 	case d < time.Second:
 		return d.Round(time.Millisecond).String()
 	}
 	return d.Round(10 * time.Millisecond).String()
-}
-
-// quantile reads one out of cumulative counts by bucket: the answer is the bucket's upper bound.
-func quantile(counts []uint64, total uint64, q float64) string {
-	for i, c := range counts {
-		if float64(c) >= q*float64(total) {
-			return "≤ " + time.Duration(telemetry.DurationBounds[i]*float64(time.Second)).String()
-		}
-	}
-	return "> " + time.Duration(telemetry.DurationBounds[len(counts)-1]*float64(time.Second)).String()
 }

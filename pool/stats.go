@@ -75,7 +75,7 @@ func (m *meters) meanService(now time.Time) time.Duration {
 
 // rateWindow is the shortest span that holds enough arrivals for a rate with an error of about a fifth.
 func (m *meters) rateWindow(now time.Time) time.Duration {
-	for _, span := range []time.Duration{5 * time.Second, 10 * time.Second} {
+	for _, span := range []time.Duration{time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second} {
 		if m.arrivals.Sum(now, span) >= 25 {
 			return span
 		}
@@ -93,8 +93,8 @@ type Stats struct {
 	Idle       time.Duration // since the pool last had a request
 
 	Rate       float64       // arrivals a second, over the last RateWindow
-	RateWindow time.Duration // 5 to 30 seconds: long enough to hold some arrivals, else a rate would be noise
-	Trend      float64       // change of the rate, requests/s per second, from the window before
+	RateWindow time.Duration // 1 to 30 seconds: the shortest that holds enough arrivals to be more than noise
+	Trend      float64       // change of the rate, requests/s per second, over 5 seconds or the window, whichever is longer
 	Finished   float64       // answers a second, over the last 5 seconds
 
 	Wait, Service, Latency window.Summary // of the last minute
@@ -126,10 +126,12 @@ func (p *Pool) Stats(now time.Time) Stats {
 	defer p.mu.Unlock()
 	span := p.m.rateWindow(now)
 	rate := p.m.arrivals.Rate(now, span)
-	before := 2*p.m.arrivals.Rate(now, 2*span) - rate
+	long := max(span, 5*time.Second)
+	recent := p.m.arrivals.Rate(now, long)
+	before := 2*p.m.arrivals.Rate(now, 2*long) - recent
 	s := Stats{
 		Waiting: p.queue.n, InFlight: p.running, Slots: p.slots(), FailedOpen: p.open,
-		Rate: rate, RateWindow: span, Trend: (rate - before) / span.Seconds(), Finished: p.m.finished.Rate(now, 5*time.Second),
+		Rate: rate, RateWindow: span, Trend: (recent - before) / long.Seconds(), Finished: p.m.finished.Rate(now, 5*time.Second),
 		Wait: p.m.wait.Summarize(now), Service: p.m.service.Summarize(now), Latency: p.m.latency.Summarize(now),
 		Requests: p.m.requests, Answers2: p.m.answers[class2xx], Answers4: p.m.answers[class4xx],
 		Answers5: p.m.answers[class5xx], Broken: p.m.answers[classNone],
@@ -153,6 +155,13 @@ func (p *Pool) Stats(now time.Time) Stats {
 		s.Targets = append(s.Targets, ts)
 	}
 	return s
+}
+
+// SinceStart sums up the queue wait and the whole latency of all requests since the pool was made.
+func (p *Pool) SinceStart() (wait, latency window.Summary) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.m.wait.Total(), p.m.latency.Total()
 }
 
 // Cumulative are the counts since the start of durations up to each bound in seconds, for exposition.

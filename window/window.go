@@ -111,6 +111,7 @@ type slice64 struct {
 	counts [nBuckets]uint64
 	n      uint64
 	sum    float64
+	sum2   float64
 }
 
 // NewDistribution returns a distribution over a window of n slices of the given span.
@@ -146,6 +147,7 @@ func (d *Distribution) Observe(now time.Time, v time.Duration) {
 	d.total.counts[i]++
 	d.total.n++
 	d.total.sum += s
+	d.total.sum2 += s * s
 }
 
 // Summary sums up the window: seconds throughout. Count 0 means nothing was observed in it.
@@ -173,8 +175,21 @@ func (d *Distribution) Summarize(now time.Time) Summary {
 		sum += w.sum
 		sum2 += w.sum2
 	}
+	s.fill(&all, sum, sum2)
+	return s
+}
+
+// Total sums up all that was observed since the start.
+func (d *Distribution) Total() Summary {
+	s := Summary{Count: d.total.n}
+	s.fill(&d.total.counts, d.total.sum, d.total.sum2)
+	return s
+}
+
+// fill computes what follows from the counts by bucket and the sums; s.Count is set.
+func (s *Summary) fill(counts *[nBuckets]uint64, sum, sum2 float64) {
 	if s.Count == 0 {
-		return s
+		return
 	}
 	n := float64(s.Count)
 	s.Mean = sum / n
@@ -184,14 +199,13 @@ func (d *Distribution) Summarize(now time.Time) Summary {
 		to *float64
 	}{{.5, &s.P50}, {.9, &s.P90}, {.95, &s.P95}, {.99, &s.P99}, {1, &s.Max}} {
 		rank, seen := uint64(math.Ceil(q.p*n)), uint64(0)
-		for j, c := range all {
+		for j, c := range counts {
 			if seen += c; seen >= max(rank, 1) {
 				*q.to = upper(j)
 				break
 			}
 		}
 	}
-	return s
 }
 
 // Cumulative returns, for each bound in seconds, how many durations since the start were at most that long, and
