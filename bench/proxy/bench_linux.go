@@ -19,6 +19,7 @@ type bench struct {
 	results    results
 	refused    []string // measurements given up, with the reason
 	noisy      []string // measurements kept although noisy
+	inARow     int      // last measurements that were noisy at every try
 	done       int
 	began      time.Time
 }
@@ -51,33 +52,56 @@ func (b *bench) run(ctx context.Context) error {
 	return nil
 }
 
+// hopeless is after how many measurements in a row, each refused for noise at
+// every try, the machine is taken to stay as it is.
+const hopeless = 3
+
 // cell measures one candidate in one round, again when it is refused.
 func (b *bench) cell(ctx context.Context, s scenario, c candidate, round int) error {
 	where := fmt.Sprintf("%s, round %d of %d, %s", s.name, round+1, b.rounds, c.name)
-	for try := 1; ; try++ {
+	result, verdict, err := b.try(ctx, s, c, where)
+	if err != nil {
+		return err
+	}
+	if verdict.noise {
+		b.inARow++
+	} else {
+		b.inARow = 0
+	}
+	switch {
+	case verdict.reason == "":
+		b.results.put(s.name, c.name, round, result)
+	case verdict.noise && b.keepNoisy:
+		b.results.put(s.name, c.name, round, result)
+		b.noisy = append(b.noisy, where+": "+verdict.reason)
+	case b.inARow == hopeless:
+		return fmt.Errorf("this machine is too busy to measure on; the last of %d measurements in a row that were refused is %s: %s (quieten it, or keep noise with -keep-noisy)",
+			hopeless, where, verdict.reason)
+	default:
+		b.refused = append(b.refused, where+": "+verdict.reason)
+	}
+	b.done++
+	b.progress(where, s, result, verdict)
+	return nil
+}
+
+// try measures until a measurement counts or the tries are used up, and
+// returns the last with its verdict.
+func (b *bench) try(ctx context.Context, s scenario, c candidate, where string) (load.Result, verdict, error) {
+	tries := b.tries
+	if b.inARow >= hopeless {
+		tries = 1 // noise is kept, and waiting for less of it has not helped
+	}
+	for {
 		result, verdict, err := b.measure(ctx, c, s)
-		if err != nil {
-			return err
+		tries--
+		if err != nil || verdict.reason == "" || tries == 0 {
+			return result, verdict, err
 		}
-		last := try == b.tries
-		switch {
-		case verdict.reason == "":
-			b.results.put(s.name, c.name, round, result)
-		case last && verdict.noise && b.keepNoisy:
-			b.results.put(s.name, c.name, round, result)
-			b.noisy = append(b.noisy, where+": "+verdict.reason)
-		case last:
-			b.refused = append(b.refused, where+": "+verdict.reason)
-		default:
-			b.say("%s: refused: %s; trying again", where, verdict.reason)
-			if err := b.awaitQuiet(ctx); err != nil {
-				return err
-			}
-			continue
+		b.say("%s: refused: %s; trying again", where, verdict.reason)
+		if err := b.awaitQuiet(ctx); err != nil {
+			return result, verdict, err
 		}
-		b.done++
-		b.progress(where, s, result, verdict)
-		return nil
 	}
 }
 

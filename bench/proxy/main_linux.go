@@ -74,7 +74,7 @@ func parse(args []string) (settings, error) {
 	f.Float64Var(&foreign, "max-foreign", 5, "refuse a measurement when others took more than this `percent` of the proxy's core")
 	f.Float64Var(&loadForeign, "max-load-foreign", 20, "the same for the core of load and target")
 	f.IntVar(&s.tries, "tries", 5, "how often a refused measurement is tried in all")
-	f.BoolVar(&s.keepNoisy, "keep-noisy", false, "keep measurements refused for noise, marked; never those with failed requests")
+	f.BoolVar(&s.keepNoisy, "keep-noisy", false, "keep measurements refused for noise, and list them; never those with failed requests")
 	f.IntVar(&s.proxyCore, "proxy-core", 0, "core of the measured proxy")
 	f.IntVar(&s.loadCore, "load-core", 1, "core of load and target")
 	f.StringVar(&s.weir, "weir", "", "Weir's `binary` (default: built from ./cmd/weir)")

@@ -119,6 +119,15 @@ func TestInterruptLeavesNothing(t *testing.T) {
 	}
 }
 
+// A machine that is never quiet ends the run instead of filling it with tries.
+func TestBusyMachine(t *testing.T) {
+	cmd, output, _ := program(t, "-only", "floor", "-scenarios", "get", "-for", "20ms", "-warm-up", "0s",
+		"-max-foreign", "-1000", "-tries", "1")
+	if err := cmd.Run(); err == nil || !strings.Contains(output.String(), "this machine is too busy") {
+		t.Errorf("%v, want the machine to be blamed:\n%s", err, output)
+	}
+}
+
 // awaitFamily waits until the process and its children are at least n.
 func awaitFamily(t *testing.T, pid, n int) []int {
 	t.Helper()

@@ -255,13 +255,17 @@ func (r *report) tables() []*table {
 // remarks are the sentences around the tables.
 func (r *report) remarks() []string {
 	remarks := []string{r.calibration(), r.provenance()}
-	for _, noisy := range r.Noisy {
-		remarks = append(remarks, "Kept although noisy: "+noisy+".")
+	if len(r.Noisy) > 0 {
+		remarks = append(remarks, list("Kept although noisy", r.Noisy))
 	}
-	for _, refused := range r.Refused {
-		remarks = append(remarks, "Refused: "+refused+".")
+	if len(r.Refused) > 0 {
+		remarks = append(remarks, list("Refused", r.Refused))
 	}
 	return remarks
+}
+
+func list(title string, items []string) string {
+	return fmt.Sprintf("%s (%d):\n\n- %s", title, len(items), strings.Join(items, "\n- "))
 }
 
 func (r *report) text() string { return r.render((*table).text) }

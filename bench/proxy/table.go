@@ -42,7 +42,7 @@ func (t *table) text() string {
 // markdown renders the table for a README.
 func (t *table) markdown() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s:\n\n", t.title)
+	fmt.Fprintf(&b, "**%s**\n\n", t.title)
 	for i, row := range t.rows {
 		fmt.Fprintf(&b, "| %s |\n", strings.Join(row, " | "))
 		if i == 0 {
