@@ -25,6 +25,10 @@ const (
 type Rule struct {
 	Healthy   int // passes in a row that make an unhealthy target healthy; a new one needs one
 	Unhealthy int // failures in a row that make a healthy target unhealthy
+
+	// Grace is how long a new target stays initial at least, from its first check on, whatever fails meanwhile: it is
+	// checked often only to notice its first pass, and a pool that still starts must not fail open for that.
+	Grace time.Duration
 }
 
 // Outcome is the result of one check.
@@ -63,7 +67,7 @@ func (r Rule) Next(s Status, o Outcome, now time.Time) Status {
 		}
 	} else {
 		s.Passes, s.Failures = 0, s.Failures+1
-		if s.Failures >= max(r.Unhealthy, 1) {
+		if s.Failures >= max(r.Unhealthy, 1) && (s.State != target.Initial || now.Sub(s.Since) >= r.Grace) {
 			s.State = target.Unhealthy
 		}
 	}

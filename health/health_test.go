@@ -101,6 +101,21 @@ func TestANewTargetServesFromItsFirstPassAndNotBefore(t *testing.T) {
 	})
 }
 
+func TestANewTargetIsGivenItsGrace(t *testing.T) {
+	r := Rule{Healthy: 2, Unhealthy: 2, Grace: 5 * time.Second}
+	for checks, want := range map[string]target.State{
+		"-----":     target.Initial, // the fifth is 4 s after the first
+		"------":    target.Unhealthy,
+		"-----+":    target.Healthy,
+		"+--":       target.Unhealthy, // only new ones have any
+		"------+--": target.Unhealthy,
+	} {
+		if got := run(r, Status{}, checks).State; got != want {
+			t.Errorf("%q: %v, want %v", checks, got, want)
+		}
+	}
+}
+
 // A reload hands the status to a new rule; what was counted counts on.
 func TestAStatusOutlivesItsRule(t *testing.T) {
 	s := run(Rule{Healthy: 5, Unhealthy: 5}, Status{}, "+--")

@@ -18,9 +18,10 @@ import (
 //
 // While a target has never passed, requests may be held for it, so the checks come faster (StartInterval), and slow
 // down again: the interval is at least a 500th of the time it was awaited. What takes two minutes to start is noticed within
-// a quarter of a second, and what has been dead since yesterday is not asked four times a second.
+// a quarter of a second, and what has been dead since yesterday is not asked four times a second. It is called unhealthy no
+// sooner than checks at the ordinary interval would (unless Rule.Grace says when).
 func Watch(ctx context.Context, addr string, c Check, from health.Status, report func(health.Status)) {
-	s, since := from, time.Now()
+	s, since, rule := from, time.Now(), c.rule()
 	t := time.NewTimer(c.first(from, since))
 	defer t.Stop()
 	for {
@@ -35,7 +36,7 @@ func Watch(ctx context.Context, addr string, c Check, from health.Status, report
 			return // the check was cut, the target is not to blame
 		}
 		now := time.Now()
-		s = c.Rule.Next(s, o, now)
+		s = rule.Next(s, o, now)
 		report(s)
 		t.Reset(time.Until(began.Add(c.pace(s, now.Sub(since)))))
 	}
@@ -53,11 +54,21 @@ func (c Check) first(from health.Status, now time.Time) time.Duration {
 	return min(max(from.LastCheck.Add(pace).Sub(now), 0), pace)
 }
 
+// rule is the check's rule with the grace that makes up for the fast checks of new targets.
+func (c Check) rule() health.Rule {
+	r := c.Rule
+	if r.Grace == 0 {
+		r.Grace = time.Duration(max(r.Unhealthy, 1)-1) * c.interval()
+	}
+	return r
+}
+
+func (c Check) interval() time.Duration { return or(c.Interval, 15*time.Second) }
+
 // pace is the interval for a target with status s that Watch has asked for so long.
 func (c Check) pace(s health.Status, awaited time.Duration) time.Duration {
-	interval := or(c.Interval, 15*time.Second)
 	if s.Passed {
-		return interval
+		return c.interval()
 	}
-	return min(interval, max(or(c.StartInterval, 250*time.Millisecond), awaited/500))
+	return min(c.interval(), max(or(c.StartInterval, 250*time.Millisecond), awaited/500))
 }

@@ -146,6 +146,27 @@ func TestATargetThatStaysDeadIsAskedLessAndLess(t *testing.T) {
 	})
 }
 
+func TestFastChecksDoNotHastenTheVerdict(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var ok atomic.Bool
+		c := Check{Path: "/", Interval: 15 * time.Second, Rule: health.Rule{Healthy: 2, Unhealthy: 3}, Dial: inMemory(&ok)}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		last := &latest{}
+		go Watch(ctx, "x", c, health.Status{}, last.set)
+		time.Sleep(29 * time.Second)
+		synctest.Wait()
+		if got := last.get(); got.State != target.Initial || got.Failures < 100 {
+			t.Errorf("after 29 s: %+v, want initial until the third check at 15 s each would fail", got)
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if got := last.get(); got.State != target.Unhealthy {
+			t.Errorf("after 30 s: %+v", got)
+		}
+	})
+}
+
 // stalls is a target that takes connections and requests and never answers.
 func stalls(context.Context, string, string) (net.Conn, error) {
 	client, server := net.Pipe()
