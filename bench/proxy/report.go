@@ -211,7 +211,7 @@ func digits(v float64) string {
 func (r *report) calibration() string {
 	i := slices.IndexFunc(r.Rows, func(row row) bool { return row.Key == "get_us" })
 	if i < 0 || r.Rows[i].Sums["floor"].N == 0 {
-		return "Calibration: the floor was not measured, so nothing says what the machine's sockets cost."
+		return "Calibration: none, without the floor under a saturated GET nothing says what the sockets of this machine cost."
 	}
 	row := r.Rows[i]
 	floor := row.Sums["floor"]
