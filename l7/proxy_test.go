@@ -653,38 +653,56 @@ func cancelled(t *testing.T, head bool) (addr string, began, left chan time.Time
 	return addr, began, left
 }
 
+// TestAClientThatLeavesFreesItsSlotAtOnce leaves before the head of the answer and in the middle of a stream, at once and after
+// a while. The target must see it within 100 ms; a busy machine may spoil one try, not five.
 func TestAClientThatLeavesFreesItsSlotAtOnce(t *testing.T) {
 	for _, streaming := range []bool{false, true} {
 		for _, settled := range []bool{false, true} { // leaving at once, or after the watcher has seen the exchange
-			addr, began, left := cancelled(t, streaming)
-			p := front(t, 1, addr)
-			c, _ := dial(t, p.addr)
-			send(t, c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-			<-began
-			if settled {
-				until(t, "the exchange is watched", func() bool {
-					p.e.mu.Lock()
-					defer p.e.mu.Unlock()
-					for c := range p.e.conns {
-						return c.watched.Load() != 0
-					}
-					return false
-				})
+			best := time.Hour
+			for range 5 {
+				if best = min(best, leave(t, streaming, settled)); best < 100*time.Millisecond {
+					break
+				}
 			}
-			at := time.Now()
-			c.Close()
-			select {
-			case when := <-left:
-				t.Logf("streaming=%v: the target saw the cancel after %v", streaming, when.Sub(at))
-			case <-time.After(5 * time.Second):
-				t.Fatal("the target never saw the client leave")
-			}
-			until(t, "the slot is free", func() bool { return p.pool.Stats(time.Now()).InFlight == 0 })
-			if s := p.pool.Stats(time.Now()); s.Cancelled != 1 || s.Targets[0].Target.Failures() != 0 {
-				t.Errorf("%d cancelled, %d failures; want 1 and 0", s.Cancelled, s.Targets[0].Target.Failures())
+			if best >= 100*time.Millisecond {
+				t.Errorf("streaming=%v settled=%v: the target saw it after %v", streaming, settled, best)
 			}
 		}
 	}
+}
+
+// leave has a client leave and returns after how long its target saw that.
+func leave(t *testing.T, streaming, settled bool) time.Duration {
+	t.Helper()
+	addr, began, left := cancelled(t, streaming)
+	p := front(t, 1, addr)
+	c, _ := dial(t, p.addr)
+	send(t, c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	<-began
+	if settled {
+		until(t, "the exchange is watched", func() bool {
+			p.e.mu.Lock()
+			defer p.e.mu.Unlock()
+			for c := range p.e.conns {
+				return c.watched.Load() != 0
+			}
+			return false
+		})
+	}
+	at := time.Now()
+	c.Close()
+	var seen time.Duration
+	select {
+	case when := <-left:
+		seen = when.Sub(at)
+	case <-time.After(10 * time.Second):
+		t.Fatal("the target never saw the client leave")
+	}
+	until(t, "the slot is free", func() bool { return p.pool.Stats(time.Now()).InFlight == 0 })
+	if s := p.pool.Stats(time.Now()); s.Cancelled != 1 || s.Targets[0].Target.Failures() != 0 {
+		t.Errorf("%d cancelled, %d failures; want 1 and 0", s.Cancelled, s.Targets[0].Target.Failures())
+	}
+	return seen
 }
 
 func TestAClientThatLeavesTheQueueIsForgotten(t *testing.T) {
