@@ -10,6 +10,7 @@ import (
 	"crypto/tls"
 	"iter"
 	"net"
+	"net/http"
 	"time"
 )
 
@@ -40,6 +41,10 @@ type Kind struct {
 	// so it has to be safe for concurrent use.
 	Body func(i int, a Arrival) []byte
 
+	// Change, when set, changes the i-th request before it is sent: its path, its headers. The request is its own to change, but its
+	// body and its context stay as they are. It has to be safe for concurrent use as well.
+	Change func(req *http.Request, i int, a Arrival)
+
 	// Stream says that answers are server-sent events that end with "data: [DONE]", as OpenAI's API sends them. An answer that ends
 	// without it counts as cut, which is a failure.
 	Stream bool
@@ -52,7 +57,7 @@ type Kind struct {
 type Stream struct {
 	Kind Kind
 
-	// Arrivals are in order of At. Phases makes them, and slices.Values does from a trace.
+	// Arrivals are in order of At. Phases makes them, slices.Values does from a trace, and Split deals those of one out to several.
 	Arrivals iter.Seq[Arrival]
 
 	// Length is how long the arrivals last, for progress only. 0 means unknown.

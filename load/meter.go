@@ -66,6 +66,7 @@ type tally struct {
 	failed  histogram
 	ttft    histogram
 	gap     histogram
+	wait    histogram
 	late    histogram
 
 	// Of the second being filled.
@@ -85,7 +86,7 @@ func newMeter(start time.Time, streams []Stream) *meter {
 func newTally(name string) tally {
 	return tally{
 		result:  KindResult{Name: name, Status: map[int]int64{}, Errors: map[string]int64{}, Examples: map[string]string{}},
-		latency: newHistogram(), failed: newHistogram(), ttft: newHistogram(), gap: newHistogram(), late: newHistogram(),
+		latency: newHistogram(), failed: newHistogram(), ttft: newHistogram(), gap: newHistogram(), wait: newHistogram(), late: newHistogram(),
 		nowLatency: newHistogram(), nowTTFT: newHistogram(),
 	}
 }
@@ -165,6 +166,9 @@ func (m *meter) ended(kind int, now time.Time, o outcome) {
 		if o.status != 0 {
 			r.Status[o.status]++
 		}
+		if o.waited {
+			t.wait.add(o.wait)
+		}
 		switch {
 		case o.aborted:
 			r.Aborted++
@@ -218,7 +222,8 @@ func (m *meter) result(now time.Time) (total KindResult, kinds []KindResult) {
 		r := t.result
 		r.Status, r.Errors, r.Examples = maps.Clone(r.Status), maps.Clone(r.Errors), maps.Clone(r.Examples)
 		r.Latency, r.FailedLatency = t.latency.quantiles(), t.failed.quantiles()
-		r.TTFT, r.Gap, r.Late = t.ttft.quantiles(), t.gap.quantiles(), t.late.quantiles()
+		r.TTFT, r.Gap = t.ttft.quantiles(), t.gap.quantiles()
+		r.Wait, r.Late = t.wait.quantiles(), t.late.quantiles()
 		return r
 	}
 	for i := range m.kinds {

@@ -34,6 +34,7 @@ type KindResult struct {
 	FailedLatency Quantiles `json:"failed_latency"` // of failed requests, from the intended start to the failure
 	TTFT          Quantiles `json:"ttft"`           // of streams, from the intended start to the first token
 	Gap           Quantiles `json:"gap"`            // between the events of a stream
+	Wait          Quantiles `json:"wait"`           // in a queue, where answers report it: Server-Timing: queue;dur=12.5 (milliseconds)
 	Late          Quantiles `json:"late"`           // from the intended to the real start: the generator's own delay
 
 	Series []Second `json:"series"` // by the second of the run; the last one may be shorter

@@ -102,3 +102,31 @@ func Phases(seed uint64, poisson bool, phases ...Phase) iter.Seq[Arrival] {
 		}
 	}
 }
+
+// Split deals arrivals out by weight, so that one schedule or trace drives a mix of kinds: each arrival goes to one of the results, drawn
+// from seed. Weights are relative; one that is not a number above 0 gets nothing. The parts of a Poisson process are independent Poisson
+// processes themselves (Kingman, Poisson Processes, 1993, the colouring theorem). Each part ranges over all of arrivals, which have to
+// be the same each time.
+func Split(seed uint64, arrivals iter.Seq[Arrival], weights ...float64) []iter.Seq[Arrival] {
+	ends := make([]float64, len(weights)) // of each part's share of [0, sum)
+	var sum float64
+	for i, w := range weights {
+		if isRate(w) {
+			sum += w
+		}
+		ends[i] = sum
+	}
+	parts := make([]iter.Seq[Arrival], len(weights))
+	for i := range parts {
+		parts[i] = func(yield func(Arrival) bool) {
+			rng := rand.New(rand.NewPCG(seed, 0x511))
+			for a := range arrivals {
+				u := rng.Float64() * sum
+				if u < ends[i] && (i == 0 || u >= ends[i-1]) && !yield(a) {
+					return
+				}
+			}
+		}
+	}
+	return parts
+}

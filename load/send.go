@@ -29,6 +29,8 @@ type outcome struct {
 	latency time.Duration // from the intended start; 0 until it is over
 	bytes   int64
 	events  int64
+	wait    time.Duration // that the server reports, when waited
+	waited  bool
 	aborted bool
 	class   string // of failure; "" when done
 	detail  string
@@ -65,7 +67,13 @@ func (once) Read([]byte) (int, error) { return 0, io.EOF }
 func (once) Close() error             { return nil }
 
 func (s *sender) exchange(ctx context.Context, i int, a Arrival, due time.Time, o *outcome) error {
-	req := s.base.WithContext(ctx)
+	var req *http.Request
+	if s.kind.Change == nil {
+		req = s.base.WithContext(ctx)
+	} else {
+		req = s.base.Clone(ctx)
+		s.kind.Change(req, i, a)
+	}
 	req.Body = once{}
 	if s.kind.Body != nil {
 		if body := s.kind.Body(i, a); len(body) > 0 {
@@ -79,6 +87,7 @@ func (s *sender) exchange(ctx context.Context, i int, a Arrival, due time.Time, 
 	}
 	defer resp.Body.Close()
 	o.status = resp.StatusCode
+	o.wait, o.waited = reportedWait(resp.Header)
 	if resp.StatusCode >= 400 {
 		said, _ := io.ReadAll(io.LimitReader(resp.Body, 300))
 		rest, _ := io.Copy(io.Discard, resp.Body) // to use the connection again

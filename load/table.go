@@ -87,19 +87,30 @@ type timing struct {
 	q          Quantiles
 }
 
-// timings are all lines of times that were measured.
+// timings are all lines of times that were measured. One over all kinds that only one kind has would say the same twice and is left out.
 func (r *Result) timings() []timing {
-	var out []timing
-	for _, k := range r.rows() {
-		for _, t := range []timing{
+	of := func(k KindResult) []timing {
+		return []timing{
 			{k.name(), "latency", k.Latency},
 			{k.name(), "latency of failures", k.FailedLatency},
 			{k.name(), "time to first token", k.TTFT},
 			{k.name(), "gap between events", k.Gap},
-		} {
+			{k.name(), "wait the server reports", k.Wait},
+		}
+	}
+	var out []timing
+	have := map[string]int{} // kinds that have the measure
+	for _, k := range r.Kinds {
+		for _, t := range of(k) {
 			if t.q.Count > 0 {
 				out = append(out, t)
+				have[t.what]++
 			}
+		}
+	}
+	for _, t := range of(r.Total) {
+		if have[t.what] > 1 {
+			out = append(out, t)
 		}
 	}
 	return out

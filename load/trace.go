@@ -22,6 +22,10 @@ type TraceOptions struct {
 	// Speed divides the time between arrivals: 10 plays a trace in a tenth of its time. 0 means 1.
 	Speed float64
 
+	// Multiply is how many requests each of the trace's becomes: 3 sends each three times, spread over the time to the next, and 0.1
+	// sends each tenth. 0 means 1.
+	Multiply float64
+
 	// Scale multiplies Input and Output; a request that had tokens keeps at least one. 0 means 1.
 	Scale float64
 
@@ -41,6 +45,9 @@ var (
 
 // maxTokens is more than any model reads or writes; a larger number is another column.
 const maxTokens = 1e9
+
+// maxArrivals bounds what Multiply may make, so that a slip of the keyboard costs a message and not all memory.
+const maxArrivals = 1e8
 
 // errFull ends the reading once the rest of a trace lies behind To.
 var errFull = errors.New("behind the part asked for")
@@ -74,6 +81,8 @@ func ReadTrace(name string, r io.Reader, o TraceOptions) ([]Arrival, error) {
 		return nil, fmt.Errorf("%s: the trace is empty; give CSV with a header or one JSON object a line", name)
 	case err != nil:
 		return nil, t.broken(1, err)
+	case first[0] == '[':
+		return nil, t.errorf(1, "a JSON array; write one JSON object a line, as `jq -c '.[]'` does")
 	case first[0] == '{':
 		err = t.readJSON(br)
 	default:
@@ -82,24 +91,52 @@ func ReadTrace(name string, r io.Reader, o TraceOptions) ([]Arrival, error) {
 	if err != nil && !errors.Is(err, errFull) {
 		return nil, err
 	}
+	if want := float64(len(t.arrivals)) * t.o.Multiply; want > maxArrivals {
+		return nil, fmt.Errorf("%s: its %d requests times %g are more than %d; lower the factor", name, len(t.arrivals), t.o.Multiply, int(maxArrivals))
+	}
 	if t.rows == 0 {
 		return nil, fmt.Errorf("%s: the trace has a header and no rows", name)
 	}
 	if len(t.arrivals) == 0 {
 		return nil, fmt.Errorf("%s: no request between %v and %v; the trace's last one is at %v", name, o.From, o.To, t.last)
 	}
-	return t.arrivals, nil
+	return multiply(t.arrivals, t.o.Multiply), nil
+}
+
+// multiply repeats or thins arrivals: of the first i, ceil(i·factor) are made, so the first is always there and the shape of the load is
+// kept. Repetitions lie evenly between an arrival and the next.
+func multiply(arrivals []Arrival, factor float64) []Arrival {
+	if factor == 1 {
+		return arrivals
+	}
+	out := make([]Arrival, 0, int(math.Ceil(float64(len(arrivals))*factor)))
+	for i, a := range arrivals {
+		n := int(math.Ceil(float64(i+1)*factor)) - int(math.Ceil(float64(i)*factor))
+		var gap time.Duration
+		if i+1 < len(arrivals) {
+			gap = arrivals[i+1].At - a.At
+		}
+		for k := range n {
+			b := a
+			b.At += time.Duration(float64(gap) * float64(k) / float64(n))
+			out = append(out, b)
+		}
+	}
+	return out
 }
 
 func (o *TraceOptions) check() error {
 	o.Speed = cmp.Or(o.Speed, 1)
 	o.Scale = cmp.Or(o.Scale, 1)
+	o.Multiply = cmp.Or(o.Multiply, 1)
 	o.Column = cmp.Or(o.Column, "timestamp")
 	switch {
 	case !(o.Speed > 0) || math.IsInf(o.Speed, 0):
 		return fmt.Errorf("trace: a speed of %g; give a number above 0, such as 10 for a tenth of the time", o.Speed)
 	case !(o.Scale > 0) || math.IsInf(o.Scale, 0):
 		return fmt.Errorf("trace: a token scale of %g; give a number above 0, such as 0.1 for a tenth of the tokens", o.Scale)
+	case !(o.Multiply > 0) || math.IsInf(o.Multiply, 0):
+		return fmt.Errorf("trace: requests times %g; give a number above 0, such as 2 for twice the load", o.Multiply)
 	case o.From < 0 || o.To < 0:
 		return fmt.Errorf("trace: the part from %v to %v; give times from 0 up", o.From, o.To)
 	case o.To != 0 && o.To <= o.From:

@@ -196,6 +196,8 @@ func (c *clock) settle(s string, unit time.Duration, mooncake bool) error {
 		c.unit = time.Millisecond
 	case mooncake && n < 1e8: // Mooncake counts milliseconds from its start
 		c.unit = time.Millisecond
+	case n >= 1e14:
+		return fmt.Errorf("%q counts something finer than milliseconds; convert the trace's times to milliseconds", clip(s))
 	default:
 		return fmt.Errorf("%q could count seconds or milliseconds; say which unit the trace's times have, s or ms", clip(s))
 	}
