@@ -14,6 +14,7 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/weirlb/weir/config"
 	"github.com/weirlb/weir/control"
@@ -168,7 +169,7 @@ func (a *App) openState(dir string) error {
 		return fmt.Errorf("state: creating the directory: %w; write a directory that Weir may write to", err)
 	}
 	a.db, err = bolt.Open(filepath.Join(dir, "weir.db"), 0o600, &bolt.Options{Timeout: 3 * time.Second})
-	if errors.Is(err, bolt.ErrTimeout) {
+	if errors.Is(err, bolterrors.ErrTimeout) {
 		return fmt.Errorf("state: another Weir is using %s; stop it, or give this one a state directory of its own", dir)
 	}
 	if err != nil {

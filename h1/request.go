@@ -122,8 +122,8 @@ func (r *Request) form(target []byte) error {
 		r.absolute = true
 	}
 	r.Target, r.Path = target, target
-	if i := bytes.IndexByte(target, '?'); i >= 0 {
-		r.Path = target[:i]
+	if before, _, ok := bytes.Cut(target, []byte{'?'}); ok {
+		r.Path = before
 	}
 	return nil
 }

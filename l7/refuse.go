@@ -22,7 +22,6 @@ type refusal struct {
 
 var (
 	noRoute = refusal{status: 404, kind: "not_found", code: "no_route", message: "no route matches this host and path"}
-	stopped = refusal{status: 503, kind: "overloaded", code: "shutting_down", message: "Weir is shutting down", retryAfter: time.Second}
 	crowded = refusal{status: 503, kind: "overloaded", code: "limits.connections", message: "this listener has as many connections as it may", retryAfter: time.Second}
 	slow    = refusal{status: 408, kind: "invalid_request", code: "timeouts.header", message: "the request did not arrive in time"}
 	tooBig  = refusal{status: 413, kind: "invalid_request", code: "limits.body", message: "the request body is larger than allowed"}
