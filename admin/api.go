@@ -1,17 +1,20 @@
 package admin
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/weirlb/weir/scale"
 	"github.com/weirlb/weir/telemetry"
 )
 
@@ -80,12 +83,24 @@ func (s *Server) getDecisions(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, "not_found", s.noPool(pool))
 		return
 	}
-	ds, err := s.o.Source.Decisions(r.FormValue("pool"), from, to, limit)
+	changed, err := strconv.ParseBool(cmp.Or(r.FormValue("changed"), "false"))
+	if err != nil {
+		refuse(w, http.StatusBadRequest, "changed", fmt.Sprintf("changed=%s is neither true nor false", quoted(r.FormValue("changed"))))
+		return
+	}
+	ask := limit
+	if changed {
+		ask = decisionsMost
+	}
+	ds, err := s.o.Source.Decisions(r.FormValue("pool"), from, to, ask)
 	if err != nil {
 		s.fail(w, err)
 		return
 	}
-	answer(w, map[string]any{"decisions": notNil(ds)})
+	if changed {
+		ds = slices.DeleteFunc(ds, func(d scale.Decision) bool { return d.Desired == d.Previous })
+	}
+	answer(w, map[string]any{"decisions": notNil(ds[:min(len(ds), limit)])})
 }
 
 // operate answers a request to change something: 200 when it was done, 404 when there is no such thing, 409 when it

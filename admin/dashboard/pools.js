@@ -1,0 +1,169 @@
+// One card for each pool: how large it should be and is, its instances with their slots, its targets, why it is as it is.
+import { attr, el, keyed, text } from './dom.js';
+import { age, bytes, num, plural, secs, time } from './format.js';
+
+const LOADING = ['pending', 'starting', 'warming'];
+const PIPS = 8; // slots shown one by one; more become a bar
+
+/** Shows the pools of a status in box. */
+export function showPools(box, status) {
+  const now = Date.parse(status.time);
+  if (!status.pools.length) {
+    keyed(box, ['none'], (k) => k, () => el('p', { class: 'card quiet' }, 'No pools: the file has none. Add one under pools: and reload.'));
+    return;
+  }
+  keyed(box, status.pools, (p) => 'pool ' + p.name, card, (e, p) => e.update(p, now));
+}
+
+function card(p) {
+  const fact = el('p', { class: 'quiet' });
+  const badge = el('span', { class: 'badge', hidden: true });
+  const numbers = el('dl', { class: 'numbers' });
+  const grid = el('div', { class: 'grid', role: 'group', 'aria-label': `Instances of ${p.name}` });
+  const detail = el('div', { class: 'detail', hidden: true });
+  const empty = el('p', { class: 'quiet' });
+  const targets = el('tbody');
+  const table = el('table', { class: 'targets' },
+    el('caption', { class: 'hide' }, `Targets of ${p.name}`),
+    el('thead', {}, el('tr', {}, ...['target', 'state', 'in flight', 'requests', 'failed'].map((h, i) => el('th', { scope: 'col', class: i > 1 && 'n' }, h)))),
+    targets);
+  const notes = el('div', { class: 'notes' });
+  const id = 'pool-' + p.name;
+  const e = el('article', { class: 'card pool-card', 'aria-labelledby': id },
+    el('header', {}, el('h2', { id }, p.name), badge, fact), numbers, grid, detail, empty, table, notes);
+  let open = null;
+
+  grid.addEventListener('click', (event) => {
+    const id = event.target.closest('button')?.dataset.id;
+    if (!id) return;
+    open = open === id ? null : id;
+    e.update(e.pool, e.now);
+  });
+
+  e.update = (p, now) => {
+    e.pool = p;
+    e.now = now;
+    const slots = p.concurrency ? `${plural(p.concurrency, 'slot')} each` : 'no limit of slots';
+    text(fact, `${p.balance.replaceAll('_', ' ')}, ${slots}`);
+    const [word, kind] = condition(p);
+    badge.hidden = !word;
+    text(badge, word);
+    attr(badge, 'data-kind', kind);
+    showNumbers(numbers, p);
+
+    const instances = p.instances ?? [];
+    const own = new Set(instances.map((i) => i.id));
+    const fixed = p.targets.filter((t) => !own.has(t.id));
+    grid.classList.toggle('dense', instances.length > 24);
+    keyed(grid, instances, (i) => i.id, box, (b, i) => showBox(b, i, now, i.id === open));
+    grid.hidden = !instances.length;
+    const shown = instances.find((i) => i.id === open);
+    detail.hidden = !shown;
+    if (shown) showDetail(detail, shown, now);
+    keyed(targets, fixed, (t) => t.id, row, (r, t) => showRow(r, t, now));
+    table.hidden = !fixed.length;
+    empty.hidden = instances.length + fixed.length > 0;
+    text(empty, p.scale
+      ? 'No instance runs. The first request that comes is held while one is launched.'
+      : 'No targets: every request is refused. Add some under targets: and reload.');
+    keyed(notes, notesOf(p, now), (n) => n.key, () => el('p'), (x, n) => { text(x, n.text); attr(x, 'data-kind', n.kind); });
+  };
+  return e;
+}
+
+// The one thing to know about a pool, when there is one.
+function condition(p) {
+  const healthy = p.targets.filter((t) => t.state === 'healthy').length;
+  if (p.failed_open) return ['no healthy target, trying all', 'bad'];
+  if (p.launches_blocked) return ['launches fail', 'bad'];
+  if (p.targets.length > healthy && p.targets.some((t) => t.state === 'unhealthy' || t.state === 'ejected')) {
+    return [`${plural(p.targets.filter((t) => t.state === 'unhealthy' || t.state === 'ejected').length, 'target')} out`, 'bad'];
+  }
+  if (p.scale && p.scale.ready < p.scale.desired) return [p.queue.depth ? 'growing, requests wait' : 'growing', 'load'];
+  if (p.queue.depth) return ['requests wait', 'load'];
+  if (p.scale && !p.scale.desired) return ['at zero', 'idle'];
+  return healthy ? ['serving', 'good'] : ['', 'idle'];
+}
+
+function showNumbers(box, p) {
+  const items = [];
+  if (p.scale) {
+    items.push(['desired', num(p.scale.desired), `${p.scale.min} to ${p.scale.max}`],
+      ['ready', num(p.scale.ready)], ['loading', num(p.scale.loading), p.boot_s?.count && p.scale.loading ? `boot ${secs(p.boot_s.p50)}` : '']);
+  }
+  items.push(['in flight', num(p.in_flight), p.slots ? `of ${plural(p.slots, 'slot')}` : ''],
+    ['waiting', num(p.queue.depth), p.queue.depth ? `oldest ${secs(p.queue.oldest_wait_s)}` : `of at most ${num(p.queue.limit)}`],
+    ['requests/s', num(p.rates.requests_per_second)],
+    ['latency p95', p.latency_s.p99 ? secs(p.latency_s.p95) : '–', p.latency_s.p99 ? `wait p95 ${secs(p.wait_s.p95)}` : '']);
+  keyed(box, items, (i) => i[0], (i) => el('div', {}, el('dt', {}, i[0]), el('dd'), el('small')), (e, [, v, more]) => {
+    text(e.children[1], v);
+    text(e.children[2], more ?? '');
+  });
+}
+
+function box(i) {
+  return el('button', { type: 'button', class: 'inst', 'data-id': i.id },
+    el('span', { class: 'name' }, i.id.split('-').at(-1)), el('span', { class: 'slots' }), el('span', { class: 'state' }));
+}
+
+function showBox(b, i, now, open) {
+  const [, slots, state] = b.children;
+  const loading = LOADING.includes(i.state);
+  attr(b, 'data-state', i.state);
+  attr(b, 'aria-expanded', open);
+  attr(b, 'title', `${i.id}: ${i.state}${i.why ? ', ' + i.why : ''}`);
+  attr(b, 'aria-label', `${i.id}, ${i.state}, ${plural(i.in_flight, 'request')} in flight` + (loading && i.eta_s ? `, ready in about ${secs(i.eta_s)}` : ''));
+  text(state, loading && i.eta_s ? `${i.state} ${secs(Math.ceil(i.eta_s))}` : i.state);
+  const pips = !loading && i.slots > 0 && i.slots <= PIPS ? i.slots : 0;
+  while (slots.children.length > pips) slots.lastElementChild.remove();
+  while (slots.children.length < pips) slots.append(el('i'));
+  for (let k = 0; k < pips; k++) slots.children[k].classList.toggle('on', k < i.in_flight);
+  slots.classList.toggle('meter', !pips);
+  let part = i.slots ? i.in_flight / i.slots : Math.min(1, i.in_flight / 16);
+  if (loading) {
+    const gone = i.launched ? (now - Date.parse(i.launched)) / 1000 : 0;
+    part = i.eta_s ? gone / (gone + i.eta_s) : 0.04;
+  }
+  slots.style.setProperty('--part', Math.min(1, Math.max(0, part)).toFixed(3));
+}
+
+function showDetail(box, i, now) {
+  const since = (iso) => age((now - Date.parse(iso)) / 1000);
+  const facts = [
+    ['instance', i.id], ['state', `${i.state} for ${since(i.since)}`], ['reason', i.why], ['address', i.address], ['handle', i.ref],
+    ['age', i.launched && since(i.launched)], ['ready in about', i.eta_s && secs(i.eta_s)],
+    ['in flight', i.slots ? `${i.in_flight} of ${plural(i.slots, 'slot')}` : String(i.in_flight)],
+    ['processor', i.cpu_percent != null && `${num(i.cpu_percent)} % of one core`], ['memory', i.memory_bytes && bytes(i.memory_bytes)],
+    ['adopted', i.adopted && 'launched by an earlier Weir'],
+  ].filter(([, v]) => v);
+  if (!box.firstElementChild) box.append(el('dl'));
+  keyed(box.firstElementChild, facts, (f) => f[0], (f) => el('div', {}, el('dt', {}, f[0]), el('dd')), (e, f) => text(e.lastElementChild, f[1]));
+}
+
+function row() {
+  return el('tr', {}, el('th', { scope: 'row' }), el('td', {}, el('span', { class: 'dot' }), el('span', { class: 'word' }), el('small')),
+    el('td', { class: 'n' }), el('td', { class: 'n' }), el('td', { class: 'n' }));
+}
+
+function showRow(r, t, now) {
+  const [name, state, flight, requests, failures] = r.children;
+  text(name, t.address === t.id ? t.id : `${t.id} (${t.address})`);
+  attr(r, 'data-state', t.state);
+  text(state.children[1], t.state);
+  text(state.children[2], `for ${age((now - Date.parse(t.since)) / 1000)}` + (t.reason && t.state !== 'healthy' ? `: ${t.reason}` : ''));
+  text(flight, t.slots ? `${num(t.in_flight)} of ${num(t.slots)}` : num(t.in_flight));
+  text(requests, num(t.requests));
+  text(failures, num(t.failures));
+}
+
+function notesOf(p, now) {
+  const notes = [];
+  const b = p.launches_blocked;
+  if (b) notes.push({ key: 'blocked', kind: 'bad', text: `No launch for ${secs(Math.max(0, (Date.parse(b.until) - now) / 1000))}: ${b.why}` });
+  const m = p.scale?.manual;
+  if (m) notes.push({ key: 'manual', kind: 'load', text: `Set by hand to ${m.desired}, ${m.until ? 'until ' + time(m.until) : 'until it is taken back'}.` });
+  const d = p.last_decision;
+  if (d) notes.push({ key: 'why', text: `${d.desired === d.previous ? `Stays at ${d.desired}` : `From ${d.previous} to ${d.desired}`}: ${d.why}` });
+  return notes;
+}
+
