@@ -10,7 +10,7 @@ import (
 // The plots' own pixels. A page shows them at this width on a wide screen, and at a phone's width without their text getting too small.
 const (
 	plotWidth, plotHeight                    = 480, 210
-	plotLeft, plotRight, plotTop, plotBottom = 52, 8, 10, 24
+	plotLeft, plotRight, plotTop, plotBottom = 58, 8, 10, 24
 )
 
 // maxPoints is the number of points a line has at most; of a longer run, each stands for several seconds.
@@ -21,6 +21,7 @@ type line struct {
 	name   string
 	class  string // of CSS, for its colour
 	values []float64
+	area   bool // filled down to the axis
 }
 
 // plot draws lines over the seconds of a run.
@@ -66,15 +67,19 @@ func (p plot) svg() template.HTML {
 		fmt.Fprintf(&b, `<text x="%.1f" y="%d" text-anchor="%s">%s</text>`, x(i), plotHeight-6, anchor, seconds(i*p.step))
 	}
 	for _, l := range p.lines {
-		fmt.Fprintf(&b, `<path class="line %s" d="%s"/>`, l.class, trace2d(l.values, x, y))
+		if l.area && n > 0 {
+			fmt.Fprintf(&b, `<path class="area %s" d="M%.1f %.1f%sL%.1f %.1fZ"/>`,
+				l.class, x(0), y(low), strings.Replace(linePath(l.values, x, y), "M", "L", 1), x(n-1), y(low))
+		}
+		fmt.Fprintf(&b, `<path class="line %s" d="%s"/>`, l.class, linePath(l.values, x, y))
 	}
 	p.tips(&b, n, x)
 	b.WriteString("</svg>")
 	return template.HTML(b.String())
 }
 
-// trace2d is the path of a line. A value between two gaps is drawn as a dot.
-func trace2d(values []float64, x func(int) float64, y func(float64) float64) string {
+// linePath is the path of a line. A value between two gaps is drawn as a dot.
+func linePath(values []float64, x func(int) float64, y func(float64) float64) string {
 	var d strings.Builder
 	pen := false
 	for i, v := range values {

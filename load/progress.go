@@ -24,7 +24,7 @@ func NewProgress(w io.Writer) func(Snapshot) {
 			if err != nil || width < 20 {
 				width = 80
 			}
-			line := cut(progressLine(s), width-1)
+			line := cut(bar(s.Elapsed, s.Length)+progressLine(s), width-1)
 			fmt.Fprintf(w, "\r\x1b[K%s", line)
 			if s.Final {
 				fmt.Fprintln(w)
@@ -39,6 +39,16 @@ func NewProgress(w io.Writer) func(Snapshot) {
 			fmt.Fprintln(w, progressLine(s))
 		}
 	}
+}
+
+// bar shows how much of a run is over; it is empty when nobody knows.
+func bar(elapsed, length time.Duration) string {
+	const cells = 16
+	if length <= 0 {
+		return ""
+	}
+	full := int(cells * min(1, elapsed.Seconds()/length.Seconds()))
+	return strings.Repeat("━", full) + strings.Repeat("╌", cells-full) + " "
 }
 
 // progressLine puts first what may go wrong, because a narrow terminal cuts the rest.

@@ -33,9 +33,21 @@ type reportRow struct {
 	Sent, Done, Failed, Dropped int64
 }
 
+// reportTimes are the times of one kind.
+type reportTimes struct {
+	Kind string // empty where there is only one
+	Rows []reportTiming
+}
+
 type reportTiming struct {
-	Kind, What string
+	What string
 	Quantiles
+}
+
+// headline is one large number at the head of the page.
+type headline struct {
+	Value, Name string
+	Bad         bool
 }
 
 type reportFailure struct {
@@ -56,11 +68,12 @@ func (r *Result) WriteHTML(w io.Writer) error {
 		Remarks             []reportRemark
 		Failures            []reportFailure
 		Rows                []reportRow
-		Timings             []reportTiming
+		Headlines           []headline
+		Timings             []reportTimes
 		Figures             []figure
 	}{
 		Title: r.Title, When: r.Start.Format("2 January 2006, 15:04:05 MST"), Lasted: r.Elapsed.Round(100 * time.Millisecond).String(),
-		Seed: r.Seed, Figures: r.figures(),
+		Seed: r.Seed, Headlines: r.headlines(), Figures: r.figures(),
 	}
 	if data.Title == "" {
 		data.Title = "Load"
@@ -75,7 +88,15 @@ func (r *Result) WriteHTML(w io.Writer) error {
 		data.Rows = append(data.Rows, reportRow{k.name(), fmt.Sprintf("%.1f", r.rate(k)), k.statuses(), k.Sent, k.Done, k.Failed, k.Dropped})
 	}
 	for _, t := range r.timings() {
-		data.Timings = append(data.Timings, reportTiming{t.kind, t.what, t.q})
+		last := len(data.Timings) - 1
+		if last < 0 || data.Timings[last].Kind != t.kind {
+			data.Timings = append(data.Timings, reportTimes{Kind: t.kind})
+			last++
+		}
+		data.Timings[last].Rows = append(data.Timings[last].Rows, reportTiming{t.what, t.q})
+	}
+	if len(r.Kinds) == 1 && len(data.Timings) == 1 {
+		data.Timings[0].Kind = ""
 	}
 	var b bytes.Buffer
 	if err := pageTemplate.Execute(&b, data); err != nil {
@@ -83,6 +104,25 @@ func (r *Result) WriteHTML(w io.Writer) error {
 	}
 	_, err := w.Write(b.Bytes())
 	return err
+}
+
+// headlines are what a reader looks for first.
+func (r *Result) headlines() []headline {
+	t := r.Total
+	lost := t.Failed + t.Dropped
+	out := []headline{
+		{count(t.Sent), "requests sent", false},
+		{count(lost), "failed or dropped", lost > 0},
+	}
+	if t.Latency.Count > 0 {
+		out = append(out,
+			headline{short(t.Latency.P50), "median latency", false},
+			headline{short(t.Latency.P99), "99th percentile latency", false})
+	}
+	if t.TTFT.Count > 0 {
+		out = append(out, headline{short(t.TTFT.P50), "median time to first token", false})
+	}
+	return out
 }
 
 // figures are the plots: the traffic of all kinds together, and the times of each, whose scales differ too much to share one.
@@ -121,17 +161,21 @@ func (r *Result) figures() []figure {
 		return f
 	}
 
-	rates := []line{
-		{"sent", "a", of(series, mean, func(s Second) float64 { return float64(s.Sent) })},
-		{"done", "b", of(series, mean, func(s Second) float64 { return float64(s.Done) })},
+	traffic := func(name, class string, area bool, join func([]float64) float64, f func(Second) int64) line {
+		return line{name, class, of(series, join, func(s Second) float64 { return float64(f(s)) }), area}
 	}
-	if r.Total.Failed+r.Total.Dropped > 0 {
-		rates = append(rates, line{"failed or dropped", "bad", of(series, mean, func(s Second) float64 { return float64(s.Failed + s.Dropped) })})
+	var out []figure
+	if r.Total.Failed > 0 {
+		out = append(out, draw("Failures per second", false, perSecond, traffic("failed", "bad", true, mean, func(s Second) int64 { return s.Failed })))
 	}
-	out := []figure{
-		draw("Requests per second", false, plain, rates...),
-		draw("Requests outstanding", false, plain, line{"outstanding", "a", of(series, worst, func(s Second) float64 { return float64(s.Outstanding) })}),
+	if r.Total.Dropped > 0 {
+		out = append(out, draw("Dropped per second", false, perSecond, traffic("dropped", "bad", true, mean, func(s Second) int64 { return s.Dropped })))
 	}
+	out = append(out,
+		draw("Requests per second", false, perSecond,
+			traffic("done", "b", true, mean, func(s Second) int64 { return s.Done }),
+			traffic("sent", "a", false, mean, func(s Second) int64 { return s.Sent })),
+		draw("Requests outstanding", false, plain, traffic("outstanding", "b", true, worst, func(s Second) int64 { return s.Outstanding })))
 	for _, k := range r.Kinds {
 		suffix := ""
 		if len(r.Kinds) > 1 {
@@ -147,14 +191,14 @@ func (r *Result) figures() []figure {
 		}
 		if k.Latency.Count > 0 {
 			out = append(out, draw("Latency"+suffix, true, axisTime,
-				line{"p50", "p50", times(func(s Second) time.Duration { return s.P50 })},
-				line{"p95", "p95", times(func(s Second) time.Duration { return s.P95 })},
-				line{"p99", "p99", times(func(s Second) time.Duration { return s.P99 })}))
+				line{name: "p99", class: "p99", values: times(func(s Second) time.Duration { return s.P99 })},
+				line{name: "p95", class: "p95", values: times(func(s Second) time.Duration { return s.P95 })},
+				line{name: "p50", class: "p50", values: times(func(s Second) time.Duration { return s.P50 })}))
 		}
 		if k.TTFT.Count > 0 {
 			out = append(out, draw("Time to first token"+suffix, true, axisTime,
-				line{"p50", "p50", times(func(s Second) time.Duration { return s.TTFT50 })},
-				line{"p95", "p95", times(func(s Second) time.Duration { return s.TTFT95 })}))
+				line{name: "p95", class: "p95", values: times(func(s Second) time.Duration { return s.TTFT95 })},
+				line{name: "p50", class: "p50", values: times(func(s Second) time.Duration { return s.TTFT50 })}))
 		}
 	}
 	return out
@@ -167,6 +211,9 @@ func plain(v float64) string {
 	}
 	return fmt.Sprintf("%.4g", v)
 }
+
+// perSecond is a rate on an axis.
+func perSecond(v float64) string { return plain(v) + "/s" }
 
 // axisTime is a time on an axis, from seconds.
 func axisTime(s float64) string {

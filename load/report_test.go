@@ -101,8 +101,8 @@ func TestHTMLIsSafeWholeAndPutsFailuresFirst(t *testing.T) {
 		t.Error("the failures do not come first")
 	}
 	plots := regexp.MustCompile(`(?s)<svg.*?</svg>`).FindAllString(page, -1)
-	if len(plots) != 5 {
-		t.Errorf("%d plots, want rate, outstanding, two latencies, one time to first token", len(plots))
+	if len(plots) != 6 {
+		t.Errorf("%d plots, want failures, rate, outstanding, two latencies, one time to first token", len(plots))
 	}
 	for _, p := range plots {
 		d := xml.NewDecoder(strings.NewReader(p))

@@ -133,3 +133,38 @@ func TestCheckNamesThePhase(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Each arrival goes to exactly one part, in its order, and as often as its weight says: of 20,000 the share of a part with probability p
+// has the standard deviation √(20000·p·(1-p)) ≤ 71.
+func TestSplitDealsEachArrivalOutOnce(t *testing.T) {
+	all := Phases(3, true, Constant(2000, 10*time.Second))
+	n := len(slices.Collect(all))
+	parts := Split(9, all, 6, 0, 3, math.NaN(), 1, -4)
+	var together []time.Duration
+	for i, want := range []float64{0.6, 0, 0.3, 0, 0.1, 0} {
+		got := slices.Collect(parts[i])
+		for _, a := range got {
+			together = append(together, a.At)
+		}
+		if math.Abs(float64(len(got))-want*float64(n)) > 4*math.Sqrt(float64(n)*want*(1-want)) {
+			t.Errorf("part %d has %d of %d, want %g of them", i, len(got), n, want)
+		}
+		if again := slices.Collect(parts[i]); !slices.Equal(again, got) {
+			t.Errorf("part %d differs when ranged over again", i)
+		}
+	}
+	slices.Sort(together)
+	i := 0
+	for a := range all {
+		if i >= len(together) || together[i] != a.At {
+			t.Fatalf("arrival %d at %v is in no part or in several", i, a.At)
+		}
+		i++
+	}
+	if i != len(together) {
+		t.Errorf("the parts have %d arrivals, want %d", len(together), i)
+	}
+	if n := len(slices.Collect(Split(1, all, 0)[0])); n != 0 {
+		t.Errorf("a lone part of no weight has %d arrivals", n)
+	}
+}

@@ -39,6 +39,8 @@ func TestReadTrace(t *testing.T) {
 		{"azure", azure, TraceOptions{}, []Arrival{{0, 374, 44}, {4314579 * time.Microsecond, 396, 109}, {4541877 * time.Microsecond, 879, 55}}},
 		{"azure, zipped, CRLF and a byte order mark", zipped(t, "\ufeff"+strings.ReplaceAll(azure, "\n", "\r\n")), TraceOptions{To: time.Second}, []Arrival{{0, 374, 44}}},
 		{"part, quicker, smaller", azure, TraceOptions{From: 4 * time.Second, To: 4500 * time.Millisecond, Speed: 10, Scale: 0.001}, []Arrival{{ms(31.4579), 1, 1}}},
+		{"doubled", mooncake, TraceOptions{Multiply: 2}, []Arrival{{0, 6758, 500}, {ms(1526), 6758, 500}, {ms(3052), 7322, 490}, {ms(3052), 7322, 490}}},
+		{"halved", azure, TraceOptions{Multiply: 0.5}, []Arrival{{0, 374, 44}, {4541877 * time.Microsecond, 879, 55}}},
 		{"mooncake", mooncake, TraceOptions{}, []Arrival{{0, 6758, 500}, {ms(3052), 7322, 490}}},
 		{"unix seconds", "timestamp\n1700000000\n1700000000.25\n", TraceOptions{}, []Arrival{{}, {At: ms(250)}}},
 		{"unix milliseconds", "a,Timestamp\nx,1700000000000\ny,1700000000250\n", TraceOptions{}, []Arrival{{}, {At: ms(250)}}},
@@ -82,6 +84,10 @@ func TestReadTraceSaysWhereAndWhatIsWrong(t *testing.T) {
 		{"nothing in the part", azure, TraceOptions{From: time.Hour}, []string{"no request between", "4.541877s"}},
 		{"an empty part", azure, TraceOptions{From: 2, To: 1}, []string{"empty"}},
 		{"a bad speed", azure, TraceOptions{Speed: -1}, []string{"speed"}},
+		{"a factor of nothing", azure, TraceOptions{Multiply: -1}, []string{"times -1"}},
+		{"a factor too large", azure, TraceOptions{Multiply: 1e12}, []string{"t:", "lower the factor"}},
+		{"an array", `[{"timestamp": 1}]`, TraceOptions{}, []string{"t:1:", "one JSON object a line"}},
+		{"microseconds", "timestamp\n1700000000000000\n", TraceOptions{}, []string{"t:2:", "convert"}},
 		{"too far", "timestamp\n0001-01-01 00:00:00\n9999-01-01 00:00:00\n", TraceOptions{}, []string{"t:3:", "290 years"}},
 	} {
 		got, err := ReadTrace("t", strings.NewReader(c.text), c.o)
