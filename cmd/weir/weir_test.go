@@ -524,3 +524,17 @@ func TestEveryCommandExplainsItself(t *testing.T) {
 		t.Errorf("weir schema: exit %d", code)
 	}
 }
+
+func TestDemoLosesNothing(t *testing.T) {
+	cmd := exec.Command(os.Args[0], "demo", "--headless", "--for", "15s", "--speed", "2")
+	cmd.Env = append(os.Environ(), "WEIR_MAIN=1")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, want := range []string{"0 lost", "What scaled and why", "image    ", "The spike"} {
+		if !bytes.Contains(out, []byte(want)) {
+			t.Errorf("the demo does not say %q:\n%s", want, out)
+		}
+	}
+}
