@@ -179,6 +179,25 @@ func TestProgressWhereLinesStay(t *testing.T) {
 	}
 }
 
+func TestProgressOnATerminal(t *testing.T) {
+	for _, c := range []struct {
+		elapsed, length time.Duration
+		want            string
+	}{
+		{0, 0, ""},
+		{0, time.Minute, "╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌╌ "},
+		{15 * time.Second, time.Minute, "━━━━╌╌╌╌╌╌╌╌╌╌╌╌ "},
+		{time.Hour, time.Minute, "━━━━━━━━━━━━━━━━ "},
+	} {
+		if got := bar(c.elapsed, c.length); got != c.want {
+			t.Errorf("%v of %v: %q, want %q", c.elapsed, c.length, got, c.want)
+		}
+	}
+	if got := cut("━━━ sent", 5); got != "━━━ …" {
+		t.Errorf("cut to five characters: %q", got)
+	}
+}
+
 func TestNumbersReadWell(t *testing.T) {
 	for n, want := range map[int64]string{0: "0", 999: "999", 1000: "1,000", 1234567: "1,234,567", -1000: "-1,000", -100: "-100"} {
 		if got := count(n); got != want {

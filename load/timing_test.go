@@ -45,3 +45,13 @@ func TestRunKeepsWhatServersReportAndChangesRequests(t *testing.T) {
 		t.Errorf("%+v, wait %+v, %v", k.Counts, k.Wait, k.Examples)
 	}
 }
+
+func FuzzReportedWait(f *testing.F) {
+	f.Add("queue;dur=12.5")
+	f.Add(`cache, queue;desc="a";dur="7"`)
+	f.Fuzz(func(t *testing.T, value string) {
+		if d, ok := reportedWait(http.Header{"Server-Timing": {value}}); d < 0 || d > longest || !ok && d != 0 {
+			t.Errorf("%q: %v, %v", value, d, ok)
+		}
+	})
+}
