@@ -1,16 +1,6 @@
 package process
 
-import (
-	"time"
-
-	"golang.org/x/sys/unix"
-)
-
-// leads says whether a process leads its group, as every launched one does.
-func leads(pid int) bool {
-	g, err := unix.Getpgid(pid)
-	return err == nil && g == pid && pid != self
-}
+import "golang.org/x/sys/unix"
 
 // watchEnd returns a function that returns when the process, which need not be a child, has ended. A descriptor of the
 // process is taken at once, so that its pid cannot come to mean another one.
@@ -28,17 +18,4 @@ func watchEnd(pid int) (func(), error) {
 			}
 		}
 	}, nil
-}
-
-// poll looks ten times a second whether a process is still the same.
-func poll(pid int) func() {
-	start, err := startTime(pid)
-	return func() {
-		for err == nil {
-			time.Sleep(100 * time.Millisecond)
-			if now, e := startTime(pid); e != nil || now != start {
-				return
-			}
-		}
-	}
 }
