@@ -2,7 +2,8 @@ package admin
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
+	"fmt"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
@@ -42,13 +44,18 @@ func browser(t *testing.T) (ctx context.Context, problems func() []string) {
 	t.Cleanup(cancel)
 	var mu sync.Mutex
 	var said []string
-	chromedp.ListenTarget(ctx, func(ev any) {
-		mu.Lock()
-		defer mu.Unlock()
+	if err := chromedp.Do(ctx); err != nil {
+		t.Fatalf("starting %s: %v", path, err)
+	}
+	if err := chromedp.Listen(ctx, func(ev any) {
 		if e, ok := ev.(*runtime.EventExceptionThrown); ok {
-			said = append(said, e.ExceptionDetails.Error())
+			mu.Lock()
+			defer mu.Unlock()
+			said = append(said, fmt.Sprintf("%+v", *e.ExceptionDetails))
 		}
-	})
+	}); err != nil {
+		t.Fatal(err)
+	}
 	return ctx, func() []string {
 		mu.Lock()
 		defer mu.Unlock()
@@ -63,8 +70,8 @@ func screenshot(t *testing.T, ctx context.Context, name string) {
 	if dir == "" {
 		return
 	}
-	var png []byte
-	if err := chromedp.Run(ctx, chromedp.FullScreenshot(&png, 100)); err != nil {
+	png, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
+	if err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(dir, name+".png"), png, 0o644); err != nil {
@@ -91,9 +98,45 @@ func dashboard(t *testing.T, h *house) (*Server, *httptest.Server) {
 	return s, srv
 }
 
-// until waits for a condition in the page.
-func until(js string) chromedp.Action {
-	return chromedp.Poll(js, nil, chromedp.WithPollingTimeout(20*time.Second), chromedp.WithPollingInterval(50*time.Millisecond))
+// until waits for a condition in the page. It asks from outside: the page's policy lets nobody make a function of a string.
+func until(js string) chromedp.Action[chromedp.Void] {
+	return chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+		ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+		defer cancel()
+		tick := time.NewTicker(50 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			yes, err := chromedp.Evaluate[bool](js)(ctx, target)
+			if err == nil && yes {
+				return nil
+			}
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("%s never came true: %w", js, errors.Join(err, ctx.Err()))
+			case <-tick.C:
+			}
+		}
+	})
+}
+
+// ask evaluates an expression in the page.
+func ask[T any](t *testing.T, ctx context.Context, js string) T {
+	t.Helper()
+	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](js))
+	if err != nil {
+		t.Fatalf("%s: %v", js, err)
+	}
+	return v
+}
+
+// scheme makes the browser prefer dark or light.
+func scheme(name string) chromedp.Action[chromedp.Void] {
+	return chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
+		_, err := cdp.Call(ctx, target, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: name}},
+		})
+		return err
+	})
 }
 
 func TestThePageShowsAWeirAtWork(t *testing.T) {
@@ -102,32 +145,29 @@ func TestThePageShowsAWeirAtWork(t *testing.T) {
 	s, srv := dashboard(t, h)
 	ctx, problems := browser(t)
 	s.Publish(Event{Type: "instance", Pool: "images", Subject: "images-w3ns8", Text: "<b>images-w3ns8</b> is starting"})
-	var wide bool
-	var instances, targets, decisions int
-	var detail, log string
 	for _, screen := range []struct {
 		name          string
 		width, height int64
 		dark          bool
 	}{{"desktop-light", 1280, 900, false}, {"desktop-dark", 1280, 900, true}, {"phone", 360, 740, false}} {
-		scheme := map[bool]string{true: "dark", false: "light"}[screen.dark]
-		err := chromedp.Run(ctx,
-			emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}),
+		colours := map[bool]string{true: "dark", false: "light"}[screen.dark]
+		err := chromedp.Do(ctx,
+			scheme(colours),
 			chromedp.EmulateViewport(screen.width, screen.height),
 			chromedp.Navigate(srv.URL),
 			until(`document.querySelector('#link').dataset.state === 'live' && document.querySelectorAll('.inst').length > 0 && document.querySelectorAll('#decisions li').length > 0 && document.querySelectorAll('#log li').length > 0`),
-			chromedp.Click(`.inst[data-id="images-w3ns8"]`, chromedp.ByQuery),
+			chromedp.Click(`.inst[data-id="images-w3ns8"]`),
 			until(`!document.querySelector('[aria-labelledby="pool-images"] .detail').hidden`),
-			chromedp.Evaluate(`document.documentElement.scrollWidth > document.documentElement.clientWidth`, &wide),
-			chromedp.Evaluate(`document.querySelectorAll('.inst').length`, &instances),
-			chromedp.Evaluate(`document.querySelectorAll('[aria-labelledby="pool-api"] .targets tbody tr').length`, &targets),
-			chromedp.Evaluate(`document.querySelectorAll('#decisions li').length`, &decisions),
-			chromedp.Evaluate(`document.querySelector('[aria-labelledby="pool-images"] .detail').innerText`, &detail),
-			chromedp.Evaluate(`document.querySelector('#log').innerText`, &log),
 		)
 		if err != nil {
 			t.Fatalf("%s: %v; the page said %q", screen.name, err, problems())
 		}
+		wide := ask[bool](t, ctx, `document.documentElement.scrollWidth > document.documentElement.clientWidth`)
+		instances := ask[int](t, ctx, `document.querySelectorAll('.inst').length`)
+		targets := ask[int](t, ctx, `document.querySelectorAll('[aria-labelledby="pool-api"] .targets tbody tr').length`)
+		decisions := ask[int](t, ctx, `document.querySelectorAll('#decisions li').length`)
+		detail := ask[string](t, ctx, `document.querySelector('[aria-labelledby="pool-images"] .detail').innerText`)
+		log := ask[string](t, ctx, `document.querySelector('#log').innerText`)
 		if wide {
 			t.Errorf("%s: the page is wider than the screen", screen.name)
 		}
@@ -154,7 +194,7 @@ func TestThePageFollowsWhatChanges(t *testing.T) {
 	})
 	s, srv := dashboard(t, h)
 	ctx, problems := browser(t)
-	if err := chromedp.Run(ctx, chromedp.EmulateViewport(1280, 900), chromedp.Navigate(srv.URL),
+	if err := chromedp.Do(ctx, chromedp.EmulateViewport(1280, 900), chromedp.Navigate(srv.URL),
 		until(`document.querySelector('#pools').innerText.includes('No pools') && !document.querySelector('#no-decisions').hidden && !document.querySelector('#no-log').hidden`)); err != nil {
 		t.Fatal(err)
 	}
@@ -162,21 +202,19 @@ func TestThePageFollowsWhatChanges(t *testing.T) {
 	h.show(nil)
 	d := sampleDecisions(time.Now())[3]
 	s.Publish(Event{Type: "decision", Pool: d.Pool, Text: d.Why, Data: d})
-	var before, after string
-	if err := chromedp.Run(ctx,
+	before := ask[string](t, ctx, `document.documentElement.dataset.theme`)
+	if err := chromedp.Do(ctx,
 		until(`document.querySelectorAll('.inst').length === 11 && document.querySelectorAll('#decisions li').length === 1`),
-		chromedp.Evaluate(`document.documentElement.dataset.theme`, &before),
-		chromedp.Focus(`.inst[data-id="images-w3ns8"]`, chromedp.ByQuery),
+		chromedp.Focus(`.inst[data-id="images-w3ns8"]`),
 		chromedp.KeyEvent("\r"),
 		until(`document.querySelector('.inst[data-id="images-w3ns8"]').getAttribute('aria-expanded') === 'true'`),
-		chromedp.Click(`#theme`, chromedp.ByQuery),
-		chromedp.Evaluate(`document.documentElement.dataset.theme`, &after),
-		chromedp.Click(`#decisions summary`, chromedp.ByQuery),
+		chromedp.Click(`#theme`),
+		chromedp.Click(`#decisions summary`),
 		until(`document.querySelector('#decisions details').open && document.querySelector('#decisions table').innerText.includes('queue')`),
 	); err != nil {
 		t.Fatalf("%v; the page said %q", err, problems())
 	}
-	if before == after {
+	if after := ask[string](t, ctx, `document.documentElement.dataset.theme`); after == before {
 		t.Errorf("the theme stayed %s", before)
 	}
 }
@@ -187,18 +225,18 @@ func TestThePageComesBackAfterALostConnection(t *testing.T) {
 	srv := httptest.NewServer(s)
 	addr := srv.Listener.Addr().String()
 	ctx, problems := browser(t)
-	if err := chromedp.Run(ctx, chromedp.EmulateViewport(1280, 900), chromedp.Navigate(srv.URL), until(`document.querySelector('#link').dataset.state === 'live'`)); err != nil {
+	if err := chromedp.Do(ctx, chromedp.EmulateViewport(1280, 900), chromedp.Navigate(srv.URL), until(`document.querySelector('#link').dataset.state === 'live'`)); err != nil {
 		t.Fatal(err)
 	}
 	srv.CloseClientConnections()
 	srv.Close()
-	if err := chromedp.Run(ctx, until(`!document.querySelector('#banner').hidden`)); err != nil {
+	if err := chromedp.Do(ctx, until(`!document.querySelector('#banner').hidden`)); err != nil {
 		t.Fatal(err)
 	}
 	screenshot(t, ctx, "lost")
 	again := restart(t, addr, New(Options{Source: h}))
 	defer again.Close()
-	if err := chromedp.Run(ctx, until(`document.querySelector('#banner').hidden && document.querySelector('#link').dataset.state === 'live'`)); err != nil {
+	if err := chromedp.Do(ctx, until(`document.querySelector('#banner').hidden && document.querySelector('#link').dataset.state === 'live'`)); err != nil {
 		t.Fatalf("%v; the page said %q", err, problems())
 	}
 	again.CloseClientConnections()
@@ -208,15 +246,10 @@ func TestThePageAsksNobodyElse(t *testing.T) {
 	h := newHouse()
 	_, srv := dashboard(t, h)
 	ctx, _ := browser(t)
-	var raw string
-	if err := chromedp.Run(ctx, chromedp.Navigate(srv.URL), until(`document.querySelectorAll('.inst').length > 0`),
-		chromedp.Evaluate(`JSON.stringify(performance.getEntriesByType('resource').map(e => e.name))`, &raw)); err != nil {
+	if err := chromedp.Do(ctx, chromedp.Navigate(srv.URL), until(`document.querySelectorAll('.inst').length > 0`)); err != nil {
 		t.Fatal(err)
 	}
-	var asked []string
-	if err := json.Unmarshal([]byte(raw), &asked); err != nil {
-		t.Fatal(err)
-	}
+	asked := ask[[]string](t, ctx, `performance.getEntriesByType('resource').map(e => e.name)`)
 	if len(asked) == 0 {
 		t.Error("the page loaded nothing")
 	}
