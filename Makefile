@@ -2,6 +2,7 @@
 
 GO ?= go
 BIN := bin/weir
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 # Linux on two cores: the race detector and real servers need more than the default ten minutes' patience on a busy day.
 TEST_TIMEOUT ?= 20m
 
@@ -17,7 +18,7 @@ test: deps assets
 
 ## build: the binary, in bin/
 build: assets
-	$(GO) build -trimpath -o $(BIN) ./cmd/weir
+	$(GO) build -trimpath -ldflags "-X main.version=$(VERSION)" -o $(BIN) ./cmd/weir
 
 ## assets: the charting library of the dashboard, by its lock file
 assets:

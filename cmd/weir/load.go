@@ -31,8 +31,11 @@ type loadCmd struct {
 	Trace string        `help:"Replay a recorded trace instead: CSV or JSON lines, may be gzipped." type:"existingfile" group:"Trace"`
 	Speed float64       `help:"Replay it so many times faster." default:"1" group:"Trace"`
 	Scale float64       `help:"Multiply its token counts." default:"1" group:"Trace"`
+	Times float64       `help:"Multiply its requests: 2 sends each twice as often." default:"1" group:"Trace"`
 	From  time.Duration `help:"Begin at this offset into it." group:"Trace"`
 	Until time.Duration `help:"End at this offset; 0 is its end." group:"Trace"`
+
+	Column string `help:"The column or field that holds the time; without it, timestamp." group:"Trace"`
 
 	Method  string        `short:"X" help:"Method; GET without a body, POST with one." group:"Request"`
 	Header  []string      `short:"H" help:"Header, as 'Name: value'. May be given again." sep:"none" group:"Request"`
@@ -113,7 +116,7 @@ func (l *loadCmd) stream() (load.Stream, error) {
 			return load.Stream{}, err
 		}
 		defer f.Close()
-		arrivals, err := load.ReadTrace(l.Trace, f, load.TraceOptions{From: l.From, To: l.Until, Speed: l.Speed, Scale: l.Scale})
+		arrivals, err := load.ReadTrace(l.Trace, f, load.TraceOptions{From: l.From, To: l.Until, Speed: l.Speed, Scale: l.Scale, Multiply: l.Times, Column: l.Column})
 		if err != nil {
 			return load.Stream{}, err
 		}

@@ -18,11 +18,13 @@ var version string
 
 // Exit codes, as `weir --help` documents them.
 const (
-	exitOK      = 0
-	exitFailed  = 1 // the config is wrong, the command failed
-	exitUsage   = 2 // the command line is wrong
-	exitCut     = 3 // a shutdown's deadline passed and what was in flight was cut; requests were lost in a demo or load
-	description = `Weir balances every request onto the best target, holds what none can take yet, and grows and shrinks the
+	exitOK     = 0
+	exitFailed = 1 // the config is wrong, the command failed
+	exitUsage  = 2 // the command line is wrong
+	exitCut    = 3 // a shutdown's deadline passed and what was in flight was cut; requests were lost in a demo or load
+)
+
+const description = `Weir balances every request onto the best target, holds what none can take yet, and grows and shrinks the
 fleet before users notice.
 
   weir demo                      watch it work: a fleet, a rush and a 100x spike in about three minutes
@@ -31,7 +33,6 @@ fleet before users notice.
   weir status                    what a running Weir does now
 
 Exit codes: 0 done, 1 the config is wrong or the command failed, 2 the command line is wrong, 3 requests were cut or lost.`
-)
 
 // cli is the command line.
 type cli struct {
@@ -132,8 +133,17 @@ func versionString() string {
 	if version != "" {
 		return version
 	}
-	if b, ok := debug.ReadBuildInfo(); ok && b.Main.Version != "" {
-		return b.Main.Version
+	b, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "devel"
+	}
+	if v := b.Main.Version; v != "" && v != "(devel)" {
+		return v
+	}
+	for _, s := range b.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 7 {
+			return "devel-" + s.Value[:7]
+		}
 	}
 	return "devel"
 }

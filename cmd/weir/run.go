@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -32,7 +33,7 @@ After a crash or kill -9 the next start adopts the instances that still run.
 }
 
 func (r *runCmd) Run(o *output) error {
-	c, err := config.Load(r.Config)
+	c, err := load(r.Config)
 	if err != nil {
 		return err
 	}
@@ -78,6 +79,22 @@ func (r *runCmd) Run(o *output) error {
 	return nil
 }
 
+// load reads a config; who has none yet is told how to begin.
+func load(path string) (*config.Config, error) {
+	c, err := config.Load(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf(`%w
+Write one; three lines are enough:
+
+listen: [{address: ":8080", routes: [{pool: api}]}]
+pools:
+  api: {targets: ["127.0.0.1:9001", "127.0.0.1:9002"]}
+
+or watch Weir at work without one: weir demo`, err)
+	}
+	return c, err
+}
+
 type checkCmd struct {
 	Config string `short:"c" help:"The config file." default:"weir.yaml" type:"path"`
 }
@@ -87,7 +104,7 @@ func (checkCmd) Help() string {
 }
 
 func (r *checkCmd) Run(o *output) error {
-	c, err := config.Load(r.Config)
+	c, err := load(r.Config)
 	if err != nil {
 		return err
 	}
