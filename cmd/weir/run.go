@@ -33,7 +33,7 @@ After a crash or kill -9 the next start adopts the instances that still run.
 }
 
 func (r *runCmd) Run(o *output) error {
-	c, err := load(r.Config)
+	c, err := readConfig(r.Config)
 	if err != nil {
 		return err
 	}
@@ -79,8 +79,8 @@ func (r *runCmd) Run(o *output) error {
 	return nil
 }
 
-// load reads a config; who has none yet is told how to begin.
-func load(path string) (*config.Config, error) {
+// readConfig reads a config; who has none yet is told how to begin.
+func readConfig(path string) (*config.Config, error) {
 	c, err := config.Load(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf(`%w
@@ -104,7 +104,7 @@ func (checkCmd) Help() string {
 }
 
 func (r *checkCmd) Run(o *output) error {
-	c, err := load(r.Config)
+	c, err := readConfig(r.Config)
 	if err != nil {
 		return err
 	}
