@@ -3,7 +3,6 @@
 GO ?= go
 BIN := bin/weir
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
-VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 # Linux on two cores: the race detector and real servers need more than the default ten minutes' patience on a busy day.
 TEST_TIMEOUT ?= 20m
 
