@@ -69,6 +69,7 @@ type Server struct {
 	handler http.Handler
 	hub     *hub
 	history *history
+	tally   tally
 }
 
 //go:embed dashboard/*.html dashboard/*.css dashboard/*.js dashboard/*.svg dashboard/lib
@@ -95,6 +96,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.S
 func (s *Server) Publish(e Event) {
 	if e.Time.IsZero() {
 		e.Time = time.Now()
+	}
+	if d, ok := e.Data.(scale.Decision); ok {
+		s.tally.add(d)
 	}
 	s.hub.publish(e)
 }

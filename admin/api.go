@@ -28,7 +28,7 @@ const (
 func (s *Server) routes(page fs.FS) http.Handler {
 	m := http.NewServeMux()
 	m.HandleFunc("GET /healthz", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "ok\n") })
-	m.Handle("GET /metrics", promhttp.HandlerFor(telemetry.Registry(s.o.Source.Metrics), promhttp.HandlerOpts{}))
+	m.Handle("GET /metrics", promhttp.HandlerFor(telemetry.Registry(s.metrics), promhttp.HandlerOpts{}))
 	m.HandleFunc("GET /v1/version", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, map[string]string{"version": s.o.Version})
 	})

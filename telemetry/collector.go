@@ -52,11 +52,12 @@ var (
 
 	instances = describe("instances", "Instances by state.", "pool", "state")
 	desired   = describe("desired_instances", "Instances that there should be.", "pool")
+	decisions = describe("scale_decisions_total", "Decisions that changed how many instances there should be; out: more, in: fewer.", "pool", "direction")
 	boot      = describe("instance_boot_seconds", "Time from launch to ready of the latest boots, by percentile.", "pool", "percentile")
 
 	descs = []*prometheus.Desc{
 		buildInfo, connections, received, requests, refused, cancelled, retries, latency, wait, depth, inFlight, slots,
-		failedOpen, targetUp, targetInFlight, instances, desired, boot,
+		failedOpen, targetUp, targetInFlight, instances, desired, decisions, boot,
 	}
 )
 
@@ -112,6 +113,8 @@ func collectFleet(ch chan<- prometheus.Metric, pool string, f *Fleet) {
 		}
 	}
 	gauge(ch, desired, float64(f.Desired), pool)
+	count(ch, decisions, f.Grown, pool, "out")
+	count(ch, decisions, f.Shrunk, pool, "in")
 	if f.Boots > 0 {
 		gauge(ch, boot, f.BootP50, pool, "50")
 		gauge(ch, boot, f.BootP90, pool, "90")

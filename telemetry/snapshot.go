@@ -56,6 +56,7 @@ type Target struct {
 type Fleet struct {
 	Instances        map[string]int // by state; a state that is absent counts as 0
 	Desired          int
+	Grown, Shrunk    uint64  // decisions that asked for more instances than before, and for fewer
 	BootP50, BootP90 float64 // seconds from launch to ready, of the latest boots
 	Boots            int     // how many of them were measured; 0 leaves the quantiles out
 }
