@@ -17,6 +17,7 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 )
 
 // browser starts a headless Chromium, or skips the test where there is none. problems returns what the page complained of.
@@ -32,7 +33,7 @@ func browser(t *testing.T) (ctx context.Context, problems func() []string) {
 	if path == "" {
 		t.Skip("no Chromium here; `make deps` installs it")
 	}
-	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.Flag("hide-scrollbars", false))
+	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path))
 	if os.Getuid() == 0 {
 		opts = append(opts, chromedp.NoSandbox)
 	}
@@ -69,6 +70,9 @@ func screenshot(t *testing.T, ctx context.Context, name string) {
 	dir := os.Getenv("WEIR_SCREENSHOTS")
 	if dir == "" {
 		return
+	}
+	if err := chromedp.Do(ctx, chromedp.Evaluate[chromedp.Void](`window.scrollTo({top: 0, behavior: 'instant'})`)); err != nil {
+		t.Fatal(err)
 	}
 	png, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
 	if err != nil {
@@ -206,7 +210,8 @@ func TestThePageFollowsWhatChanges(t *testing.T) {
 	if err := chromedp.Do(ctx,
 		until(`document.querySelectorAll('.inst').length === 11 && document.querySelectorAll('#decisions li').length === 1`),
 		chromedp.Focus(`.inst[data-id="images-w3ns8"]`),
-		chromedp.KeyEvent("\r"),
+		until(`document.activeElement.dataset.id === 'images-w3ns8'`),
+		chromedp.KeyEvent(kb.Enter),
 		until(`document.querySelector('.inst[data-id="images-w3ns8"]').getAttribute('aria-expanded') === 'true'`),
 		chromedp.Click(`#theme`),
 		chromedp.Click(`#decisions summary`),

@@ -110,7 +110,7 @@ function showBox(b, i, now, open) {
   const [, slots, state] = b.children;
   const loading = LOADING.includes(i.state);
   attr(b, 'data-state', i.state);
-  attr(b, 'aria-expanded', open);
+  attr(b, 'aria-expanded', String(open));
   attr(b, 'title', `${i.id}: ${i.state}${i.why ? ', ' + i.why : ''}`);
   attr(b, 'aria-label', `${i.id}, ${i.state}, ${plural(i.in_flight, 'request')} in flight` + (loading && i.eta_s ? `, ready in about ${secs(i.eta_s)}` : ''));
   text(state, loading && i.eta_s ? `${i.state} ${secs(Math.ceil(i.eta_s))}` : i.state);
