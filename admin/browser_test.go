@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -263,4 +264,26 @@ func TestThePageAsksNobodyElse(t *testing.T) {
 			t.Errorf("the page asked %s", url)
 		}
 	}
+}
+
+func TestThePageIsUsefulWithoutCharts(t *testing.T) {
+	h := newHouse()
+	s := New(Options{Source: h})
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/lib/") {
+			http.NotFound(w, r)
+			return
+		}
+		s.ServeHTTP(w, r)
+	}))
+	ctx, problems := browser(t)
+	t.Cleanup(func() {
+		srv.CloseClientConnections()
+		srv.Close()
+	})
+	if err := chromedp.Do(ctx, chromedp.EmulateViewport(1280, 900), chromedp.Navigate(srv.URL),
+		until(`document.querySelectorAll('.inst').length === 11 && !document.querySelector('#no-charts').hidden && /requests\s+\d/.test(document.querySelector('#charts').innerText)`)); err != nil {
+		t.Fatalf("%v; the page said %q", err, problems())
+	}
+	screenshot(t, ctx, "without-charts")
 }

@@ -1,16 +1,18 @@
 // The charts of the last minutes. Their numbers stand beside them as text, with and without uPlot.
 import { el, text } from './dom.js';
-import { num, secs } from './format.js';
+import { num, secs, time } from './format.js';
+import { Spark } from './spark.js';
 
 const KEEP = 900; // points, one a second, as Weir keeps them
 const sum = (vs) => vs.reduce((a, v) => (v == null ? a : (a ?? 0) + v), null);
 const worst = (vs) => vs.reduce((a, v) => (v == null ? a : Math.max(a ?? 0, v)), null);
 
-// Each line: the measure of /v1/history, its name, its colour variable, and how pools add up.
+// Each line: the measure of /v1/history, its name, its colour variable, how pools add up, and whether it is filled.
+// Of durations the worst pool's is shown, because quantiles do not add up.
 const CHARTS = [
   { title: 'Requests', unit: 'per second', show: num, lines: [
     ['requests_per_second', 'requests', '--c1', sum, true], ['errors_per_second', 'failed', '--bad', sum]] },
-  { title: 'Latency', unit: 'arrival to end', show: secs, lines: [
+  { title: 'Latency', unit: 'arrival to end', show: secs, worst: true, lines: [
     ['latency_p50_s', 'p50', '--s1', worst], ['latency_p95_s', 'p95', '--s2', worst], ['latency_p99_s', 'p99', '--s3', worst]] },
   { title: 'Queue', unit: 'requests', show: num, lines: [
     ['queue_depth', 'waiting', '--c2', sum, true], ['in_flight', 'in flight', '--c1', sum]],
@@ -38,10 +40,11 @@ export class Charts {
       const aside = spec.aside && el('b', {}, '–');
       const legend = el('div', { class: 'legend' }, ...values.map((x) => x.e));
       if (aside) legend.append(el('span', { class: 'key' }, spec.aside[1], ' ', aside));
-      const plot = el('div', { class: 'plot' });
-      const caption = el('figcaption', {}, el('h3', {}, spec.title, ' ', el('small', {}, spec.unit)), legend);
+      const plot = el('div', { class: 'plot', role: 'img', 'aria-label': `${spec.title} over the last minutes; the newest values stand above` });
+      const unit = el('small', {}, spec.unit);
+      const caption = el('figcaption', {}, el('h3', {}, spec.title, ' ', unit), legend);
       box.append(el('figure', { class: 'card chart' }, caption, plot));
-      this.#figures.push({ spec, values: values.map((x) => x.v), aside, plot, chart: null });
+      this.#figures.push({ spec, values: values.map((x) => x.v), aside, unit, plot, chart: null, spark: null });
     }
     if (window.uPlot) {
       addEventListener('weir-theme', () => this.#build());
@@ -51,18 +54,21 @@ export class Charts {
       for (const f of this.#figures) o.observe(f.plot);
       this.#build();
     } else {
-      for (const f of this.#figures) f.plot.hidden = true;
+      for (const f of this.#figures) {
+        f.spark = new Spark(f.plot, f.spec.lines.map(([, , colour, , fill]) => ({ colour, fill })), f.spec.stepped);
+      }
     }
   }
 
   /** Takes the answer of /v1/history. */
   load(h) {
+    if (!h.times.length) return; // Weir has just started: what was heard live is all there is
     this.#times = h.times;
     this.#pools = new Map(Object.entries(h.pools));
     this.#draw();
   }
 
-  /** Adds one status. failedBefore is the status before it, for the rate of failures. */
+  /** Adds one status. before is the one before it, for the rate of failures. */
   add(status, before) {
     const t = Date.parse(status.time) / 1000;
     const last = this.#times.at(-1);
@@ -106,16 +112,21 @@ export class Charts {
     for (const f of this.#figures) {
       const columns = f.spec.lines.map(([name, , , how]) => this.#column(name, how));
       f.data = columns;
-      this.#numbers(f, this.#times.length - 1);
-      if (!f.chart) continue;
-      f.chart.batch(() => {
-        f.chart.setData([this.#times, ...columns], false);
+      this.#numbers(f, f.chart?.cursor.idx);
+      const drawn = columns.map((c, k) => (f.spec.lines[k][1] === 'failed' && !c.some(Boolean) ? c.map(() => null) : c)); // no red line for nothing
+      f.spark?.draw(this.#times, drawn, to - this.#span, to, nice(highest(this.#times, drawn, to - this.#span)), f.spec.show);
+      f.chart?.batch(() => {
+        f.chart.setData([this.#times, ...drawn], false);
         f.chart.setScale('x', { min: to - this.#span, max: to });
       });
     }
   }
 
-  #numbers(f, i) {
+  // The numbers at point i, where the cursor is, or the newest.
+  #numbers(f, at) {
+    const i = at ?? this.#times.length - 1;
+    const unit = f.spec.worst && !this.#pool && this.#pools.size > 1 ? `${f.spec.unit}, worst pool` : f.spec.unit;
+    text(f.unit, at == null ? unit : `at ${time(this.#times[at] * 1000)}`);
     f.values.forEach((v, k) => text(v, f.spec.show(f.data[k]?.[i])));
     if (f.aside) text(f.aside, f.spec.aside[3](this.#column(f.spec.aside[0], f.spec.aside[2])[i]));
   }
@@ -143,11 +154,15 @@ export class Charts {
           fill: fill ? colour(c) + '22' : undefined,
           paths: f.spec.stepped ? window.uPlot.paths.stepped({ align: 1 }) : undefined,
         }))],
-        hooks: { setCursor: [(u) => this.#numbers(f, u.cursor.idx ?? this.#times.length - 1)] },
+        hooks: { setCursor: [(u) => this.#numbers(f, u.cursor.idx)] },
       }, [this.#times, ...f.spec.lines.map(() => this.#times.map(() => null))], f.plot);
     }
     this.#draw();
   }
+}
+
+function highest(times, columns, from) {
+  return columns.reduce((top, c) => c.reduce((m, v, i) => (v != null && times[i] >= from ? Math.max(m, v) : m), top), 0);
 }
 
 // A quiet line lies at the bottom, not in the middle of an empty scale.

@@ -33,8 +33,9 @@ function decision(d) {
   const step = el('span', { class: 'step', 'data-way': up ? 'up' : 'down' },
     el('span', { class: 'hide' }, up ? 'grow from ' : 'shrink from '), String(d.previous),
     el('span', { 'aria-hidden': 'true' }, up ? ' ↗ ' : ' ↘ '), el('span', { class: 'hide' }, ' to '), String(d.desired));
+  const why = d.why.replace(/^(out|in) from \d+ to \d+: /, ''); // the step says it
   const head = el('summary', {}, el('time', { datetime: d.time, title: fullTime(d.time) }, time(d.time)),
-    el('span', { class: 'pool' }, d.pool ?? ''), step, el('span', { class: 'why' }, d.why));
+    el('span', { class: 'pool' }, d.pool ?? ''), step, el('span', { class: 'why' }, why));
   const rows = (d.proposals ?? []).map((p) => el('tr', {},
     el('th', { scope: 'row' }, p.policy), el('td', { class: 'n' }, p.abstain ? '–' : String(p.desired)), el('td', {}, p.why)));
   const more = rows.length
@@ -70,5 +71,6 @@ export class Log {
 function line(e) {
   return el('li', { 'data-type': e.type },
     el('time', { datetime: e.time, title: fullTime(e.time) }, time(e.time)),
-    el('span', { class: 'tag' }, e.type), el('span', { class: 'pool' }, e.pool ?? ''), el('span', { class: 'why' }, e.text));
+    el('span', { class: 'tag' }, e.type), el('span', { class: 'pool' }, e.pool ?? 'Weir'),
+    el('span', { class: 'why' }, e.subject ? el('b', {}, e.subject) : '', ' ', e.text));
 }

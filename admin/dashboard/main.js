@@ -1,7 +1,7 @@
 // The dashboard: listens to Weir and shows what it hears.
 import { Charts, failed } from './charts.js';
 import { attr, el, keyed, text } from './dom.js';
-import { age, num, plural, secs } from './format.js';
+import { age, num, plural, secs, time } from './format.js';
 import { Decisions, Log } from './journal.js';
 import { get, listen } from './live.js';
 import { showPools } from './pools.js';
@@ -25,7 +25,6 @@ for (const [label, span] of [['1 min', 60], ['5 min', 300], ['15 min', 900]]) {
   });
   $('chart-span').append(b);
 }
-$('chart-span').hidden = !window.uPlot;
 $('chart-pool').addEventListener('change', (e) => {
   view.pool = e.target.value;
   charts.show(view.pool, view.span);
@@ -50,10 +49,12 @@ function showTiles(s) {
   const scaled = pools.filter((p) => p.scale);
   const seen = total((p) => p.totals.requests), bad = total((p) => failed(p.totals));
   const busy = most((p) => p.latency_s.p99) > 0;
+  const slowest = pools.reduce((a, p) => (a && a.latency_s.p95 >= p.latency_s.p95 ? a : p), null);
+  const of = pools.length > 1 ? ` in ${slowest?.name}` : '';
   const tiles = [
     ['Requests/s', num(total((p) => p.rates.requests_per_second)), `${num(seen)} since the start`],
     ['Failed', num(bad), seen ? `${num((100 * bad) / seen)} % of all` : 'none yet', bad > 0 && 'bad'],
-    ['Latency p95', busy ? secs(most((p) => p.latency_s.p95)) : '–', busy ? `p99 ${secs(most((p) => p.latency_s.p99))}` : 'no traffic'],
+    ['Latency p95', busy ? secs(most((p) => p.latency_s.p95)) : '–', busy ? `p99 ${secs(slowest.latency_s.p99)}${of}` : 'no traffic'],
     ['Waiting', num(total((p) => p.queue.depth)), busy ? `wait p95 ${secs(most((p) => p.wait_s.p95))}` : 'nobody waits', total((p) => p.queue.depth) > 0 && 'load'],
     ['In flight', num(total((p) => p.in_flight)), plural(s.listeners.reduce((a, l) => a + l.connections, 0), 'connection')],
   ];
@@ -104,7 +105,7 @@ listen({
     catchUp();
   },
   down(hint) {
-    const from = last ? ` What you see is from ${new Date(last.time).toLocaleTimeString()}.` : '';
+    const from = last ? ` What you see is from ${time(last.time)}.` : '';
     text($('banner'), hint || `No connection to Weir.${from} Trying again each second.`);
     $('banner').hidden = false;
     document.body.classList.add('stale');

@@ -1,9 +1,10 @@
 // One card for each pool: how large it should be and is, its instances with their slots, its targets, why it is as it is.
+import { failed } from './charts.js';
 import { attr, el, keyed, text } from './dom.js';
 import { age, bytes, num, plural, secs, time } from './format.js';
 
 const LOADING = ['pending', 'starting', 'warming'];
-const PIPS = 8; // slots shown one by one; more become a bar
+const PIPS = 16; // slots shown one by one; more become a bar
 
 /** Shows the pools of a status in box. */
 export function showPools(box, status) {
@@ -59,7 +60,7 @@ function card(p) {
     grid.hidden = !instances.length;
     const shown = instances.find((i) => i.id === open);
     detail.hidden = !shown;
-    if (shown) showDetail(detail, shown, now);
+    if (shown) showDetail(detail, p.name, shown, now);
     keyed(targets, fixed, (t) => t.id, row, (r, t) => showRow(r, t, now));
     table.hidden = !fixed.length;
     empty.hidden = instances.length + fixed.length > 0;
@@ -73,28 +74,30 @@ function card(p) {
 
 // The one thing to know about a pool, when there is one.
 function condition(p) {
-  const healthy = p.targets.filter((t) => t.state === 'healthy').length;
   if (p.failed_open) return ['no healthy target, trying all', 'bad'];
   if (p.launches_blocked) return ['launches fail', 'bad'];
-  if (p.targets.length > healthy && p.targets.some((t) => t.state === 'unhealthy' || t.state === 'ejected')) {
-    return [`${plural(p.targets.filter((t) => t.state === 'unhealthy' || t.state === 'ejected').length, 'target')} out`, 'bad'];
-  }
+  const out = p.targets.filter((t) => t.state === 'unhealthy' || t.state === 'ejected').length;
+  if (out) return [`${plural(out, 'target')} out`, 'bad'];
   if (p.scale && p.scale.ready < p.scale.desired) return [p.queue.depth ? 'growing, requests wait' : 'growing', 'load'];
   if (p.queue.depth) return ['requests wait', 'load'];
   if (p.scale && !p.scale.desired) return ['at zero', 'idle'];
-  return healthy ? ['serving', 'good'] : ['', 'idle'];
+  return healthy(p) ? ['serving', 'good'] : ['', 'idle'];
 }
 
+const healthy = (p) => p.targets.filter((t) => t.state === 'healthy').length;
+
 function showNumbers(box, p) {
-  const items = [];
-  if (p.scale) {
-    items.push(['desired', num(p.scale.desired), `${p.scale.min} to ${p.scale.max}`],
-      ['ready', num(p.scale.ready)], ['loading', num(p.scale.loading), p.boot_s?.count && p.scale.loading ? `boot ${secs(p.boot_s.p50)}` : '']);
+  const items = [], s = p.scale, bad = failed(p.totals), known = p.latency_s.p99 > 0;
+  if (s) {
+    items.push(['ready', `${num(s.ready)} of ${num(s.desired)}`, s.loading ? `${num(s.loading)} loading` : `${num(s.min)} to ${num(s.max)}`]);
+  } else {
+    items.push(['healthy', `${num(healthy(p))} of ${num(p.targets.length)}`, 'fixed']);
   }
-  items.push(['in flight', num(p.in_flight), p.slots ? `of ${plural(p.slots, 'slot')}` : ''],
-    ['waiting', num(p.queue.depth), p.queue.depth ? `oldest ${secs(p.queue.oldest_wait_s)}` : `of at most ${num(p.queue.limit)}`],
-    ['requests/s', num(p.rates.requests_per_second)],
-    ['latency p95', p.latency_s.p99 ? secs(p.latency_s.p95) : '–', p.latency_s.p99 ? `wait p95 ${secs(p.wait_s.p95)}` : '']);
+  items.push(['in flight', num(p.in_flight), p.slots ? `of ${plural(p.slots, 'slot')}` : 'no limit'],
+    ['waiting', num(p.queue.depth), p.queue.depth ? `oldest ${secs(p.queue.oldest_wait_s)}` : `limit ${num(p.queue.limit)}`],
+    ['wait p95', known ? secs(p.wait_s.p95) : '–', known ? `p99 ${secs(p.wait_s.p99)}` : ''],
+    ['latency p95', known ? secs(p.latency_s.p95) : '–', known ? `p99 ${secs(p.latency_s.p99)}` : ''],
+    ['requests/s', num(p.rates.requests_per_second), bad ? `${num(bad)} failed` : `${num(p.totals.requests)} in all`]);
   keyed(box, items, (i) => i[0], (i) => el('div', {}, el('dt', {}, i[0]), el('dd'), el('small')), (e, [, v, more]) => {
     text(e.children[1], v);
     text(e.children[2], more ?? '');
@@ -113,8 +116,8 @@ function showBox(b, i, now, open) {
   attr(b, 'aria-expanded', String(open));
   attr(b, 'title', `${i.id}: ${i.state}${i.why ? ', ' + i.why : ''}`);
   attr(b, 'aria-label', `${i.id}, ${i.state}, ${plural(i.in_flight, 'request')} in flight` + (loading && i.eta_s ? `, ready in about ${secs(i.eta_s)}` : ''));
-  text(state, loading && i.eta_s ? `${i.state} ${secs(Math.ceil(i.eta_s))}` : i.state);
   const pips = !loading && i.slots > 0 && i.slots <= PIPS ? i.slots : 0;
+  text(state, loading && i.eta_s ? `${i.state}, ${secs(Math.ceil(i.eta_s))}` : pips || loading ? i.state : `${i.state}, ${num(i.in_flight)}${i.slots ? '/' + num(i.slots) : ''}`);
   while (slots.children.length > pips) slots.lastElementChild.remove();
   while (slots.children.length < pips) slots.append(el('i'));
   for (let k = 0; k < pips; k++) slots.children[k].classList.toggle('on', k < i.in_flight);
@@ -127,7 +130,7 @@ function showBox(b, i, now, open) {
   slots.style.setProperty('--part', Math.min(1, Math.max(0, part)).toFixed(3));
 }
 
-function showDetail(box, i, now) {
+function showDetail(box, pool, i, now) {
   const since = (iso) => age((now - Date.parse(iso)) / 1000);
   const facts = [
     ['instance', i.id], ['state', `${i.state} for ${since(i.since)}`], ['reason', i.why], ['address', i.address], ['handle', i.ref],
@@ -136,7 +139,8 @@ function showDetail(box, i, now) {
     ['processor', i.cpu_percent != null && `${num(i.cpu_percent)} % of one core`], ['memory', i.memory_bytes && bytes(i.memory_bytes)],
     ['adopted', i.adopted && 'launched by an earlier Weir'],
   ].filter(([, v]) => v);
-  if (!box.firstElementChild) box.append(el('dl'));
+  if (!box.firstElementChild) box.append(el('dl'), el('p', {}, el('a', { target: '_blank' }, 'The end of its log')));
+  attr(box.querySelector('a'), 'href', `v1/pools/${encodeURIComponent(pool)}/instances/${encodeURIComponent(i.id)}/logs?lines=500`);
   keyed(box.firstElementChild, facts, (f) => f[0], (f) => el('div', {}, el('dt', {}, f[0]), el('dd')), (e, f) => text(e.lastElementChild, f[1]));
 }
 
@@ -163,7 +167,7 @@ function notesOf(p, now) {
   const m = p.scale?.manual;
   if (m) notes.push({ key: 'manual', kind: 'load', text: `Set by hand to ${m.desired}, ${m.until ? 'until ' + time(m.until) : 'until it is taken back'}.` });
   const d = p.last_decision;
-  if (d) notes.push({ key: 'why', text: `${d.desired === d.previous ? `Stays at ${d.desired}` : `From ${d.previous} to ${d.desired}`}: ${d.why}` });
+  if (d) notes.push({ key: 'why', text: d.why.charAt(0).toUpperCase() + d.why.slice(1) });
   return notes;
 }
 
