@@ -267,8 +267,7 @@ func TestThePageAsksNobodyElse(t *testing.T) {
 }
 
 func TestThePageIsUsefulWithoutCharts(t *testing.T) {
-	h := newHouse()
-	s := New(Options{Source: h})
+	s, _ := dashboard(t, newHouse())
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, "/lib/") {
 			http.NotFound(w, r)
@@ -282,8 +281,12 @@ func TestThePageIsUsefulWithoutCharts(t *testing.T) {
 		srv.Close()
 	})
 	if err := chromedp.Do(ctx, chromedp.EmulateViewport(1280, 900), chromedp.Navigate(srv.URL),
-		until(`document.querySelectorAll('.inst').length === 11 && !document.querySelector('#no-charts').hidden && /requests\s+\d/.test(document.querySelector('#charts').innerText)`)); err != nil {
+		until(`document.querySelectorAll('.inst').length === 11 && !document.querySelector('#no-charts').hidden && /requests\s+\d/.test(document.querySelector('#charts').innerText)`),
+		until(`[...document.querySelectorAll('.spark')].filter(s => s.querySelector('.line').getAttribute('d')?.length > 1000).length === 4`)); err != nil {
 		t.Fatalf("%v; the page said %q", err, problems())
+	}
+	if p := problems(); len(p) > 0 {
+		t.Errorf("the page threw %q", p)
 	}
 	screenshot(t, ctx, "without-charts")
 }
