@@ -1,6 +1,6 @@
 #!/bin/sh
 # Puts the dashboard's charting library into admin/dashboard/lib, as the lock file pins it. Does nothing when it is there.
-# Weir builds and serves without it: the dashboard then shows numbers and tables, and says so.
+# Weir builds and serves without it: the dashboard then draws plainer charts, and says so.
 set -eu
 cd "$(dirname "$0")/.."
 from=admin/dashboard
@@ -11,7 +11,7 @@ if [ -s "$lib/uPlot.iife.min.js" ] && [ -s "$lib/uPlot.min.css" ] && [ "$(cat "$
 	exit 0
 fi
 without() {
-	echo "assets: $1; the dashboard is built without charts" >&2
+	echo "assets: $1; the dashboard is built with plain charts" >&2
 	exit 0
 }
 if ! command -v npm >/dev/null 2>&1; then
