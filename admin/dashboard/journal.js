@@ -1,6 +1,6 @@
 // What was decided and what happened, the newest first.
 import { el, keyed } from './dom.js';
-import { fullTime, time } from './format.js';
+import { fullTime, plural, time } from './format.js';
 
 const DECISIONS = 60, EVENTS = 120;
 
@@ -69,8 +69,10 @@ export class Log {
 }
 
 function line(e) {
+  const d = e.type === 'decision' && e.data;
+  const what = d ? `${d.previous} → ${plural(d.desired, 'instance')}` : e.text; // why stands among the decisions
   return el('li', { 'data-type': e.type },
     el('time', { datetime: e.time, title: fullTime(e.time) }, time(e.time)),
     el('span', { class: 'tag' }, e.type), el('span', { class: 'pool' }, e.pool ?? 'Weir'),
-    el('span', { class: 'why' }, e.subject ? el('b', {}, e.subject) : '', ' ', e.text));
+    el('span', { class: 'why' }, e.subject ? el('b', {}, e.subject) : '', ' ', what));
 }

@@ -117,7 +117,7 @@ function showBox(b, i, now, open) {
   attr(b, 'title', `${i.id}: ${i.state}${i.why ? ', ' + i.why : ''}`);
   attr(b, 'aria-label', `${i.id}, ${i.state}, ${plural(i.in_flight, 'request')} in flight` + (loading && i.eta_s ? `, ready in about ${secs(i.eta_s)}` : ''));
   const pips = !loading && i.slots > 0 && i.slots <= PIPS ? i.slots : 0;
-  text(state, loading && i.eta_s ? `${i.state}, ${secs(Math.ceil(i.eta_s))}` : pips || loading ? i.state : `${i.state}, ${num(i.in_flight)}${i.slots ? '/' + num(i.slots) : ''}`);
+  text(state, loading && i.eta_s ? `${i.state} ${secs(Math.ceil(i.eta_s))}` : pips || loading ? i.state : `${i.state}, ${num(i.in_flight)}${i.slots ? '/' + num(i.slots) : ''}`);
   while (slots.children.length > pips) slots.lastElementChild.remove();
   while (slots.children.length < pips) slots.append(el('i'));
   for (let k = 0; k < pips; k++) slots.children[k].classList.toggle('on', k < i.in_flight);
