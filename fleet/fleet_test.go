@@ -100,7 +100,8 @@ type world struct {
 	db     *bolt.DB
 	path   string
 	cancel context.CancelFunc
-	warm   error
+	warm   error // of the warm-up request
+	hang   bool  // the warm-up request is not answered
 	events []Event
 	mu     sync.Mutex
 }
@@ -160,7 +161,12 @@ func (w *world) options() Options {
 				}
 			}
 		},
-		WarmUp: func(context.Context, string) error { return w.warm },
+		WarmUp: func(ctx context.Context, _ string) error {
+			if w.hang {
+				<-ctx.Done()
+			}
+			return w.warm
+		},
 		Join:   func(*target.Target) {}, Leave: func(*target.Target) {},
 	}
 }
@@ -382,6 +388,20 @@ func TestTheNextWeirAdopts(t *testing.T) {
 		if rs, err := w.fleet.store.load(""); err != nil || len(rs) != 0 {
 			t.Errorf("records left: %+v %v", rs, err)
 		}
+	})
+}
+
+func TestWhatWasWarmingIsWarmedAgain(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.hang = true
+		w.fleet.Launch(1)
+		w.after(4 * time.Second)
+		w.want("warming")
+		w.close()
+		w.hang = false
+		w.open()
+		w.after(time.Second)
+		w.want("ready")
 	})
 }
 

@@ -132,6 +132,9 @@ func (f *Fleet) adopt(r record) error {
 		return fmt.Errorf("adopting instance %s of pool %s: %w", r.ID, r.Pool, err)
 	}
 	r.Ref = h.Ref()
+	if r.State == Pending || r.State == Warming {
+		r.State = Starting // its warm-up request went down with the Weir that sent it
+	}
 	in := &instance{record: r, since: time.Now(), why: "adopted", handle: h, adopted: true, orders: make(chan order, 4)}
 	f.instances[r.ID] = in
 	f.log.Info("adopted a running instance", "pool", r.Pool, "instance", r.ID, "state", r.State, "address", h.Addr())
