@@ -103,14 +103,19 @@ func (s *Server) Publish(e Event) {
 	s.hub.publish(e)
 }
 
-// Run keeps the history and sends the status each second, until ctx ends. Then it ends all streams, so that an
+// Run keeps the history, sends the status each second and tells of targets that changed their state, until ctx ends. Then it ends all streams, so that an
 // [http.Server] that shuts down need not wait for them.
 func (s *Server) Run(ctx context.Context) {
 	t := time.NewTicker(time.Second)
 	defer t.Stop()
 	defer s.hub.close()
+	var before Status
 	for {
 		st := s.o.Source.Status()
+		for _, e := range changes(before, st) {
+			s.Publish(e)
+		}
+		before = st
 		s.history.add(st)
 		s.hub.tick(st)
 		select {

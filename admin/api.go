@@ -50,8 +50,28 @@ func (s *Server) routes(page fs.FS) http.Handler {
 	}))
 	m.HandleFunc("POST /v1/reload", s.operate(func(o Operator, r *http.Request) error { return o.Reload() }))
 	m.Handle("GET /", servePage(page))
-	return m
+	return inJSON(m)
 }
+
+// inJSON has what m itself refuses, a method that a path does not know, say so as the rest of the API does.
+func inJSON(m *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		refusal, pattern := m.Handler(r)
+		if pattern != "" {
+			m.ServeHTTP(w, r)
+			return
+		}
+		refusal.ServeHTTP(headerOnly{w.Header()}, r) // sets Allow
+		refuse(w, http.StatusMethodNotAllowed, "method", quoted(r.URL.Path)+" does not know "+quoted(r.Method)+"; it knows "+w.Header().Get("Allow"))
+	})
+}
+
+// headerOnly takes the headers of an answer and drops the rest.
+type headerOnly struct{ header http.Header }
+
+func (h headerOnly) Header() http.Header       { return h.header }
+func (headerOnly) WriteHeader(int)             {}
+func (headerOnly) Write(b []byte) (int, error) { return len(b), nil }
 
 func (s *Server) getHistory(w http.ResponseWriter, r *http.Request) {
 	span := HistorySpan
@@ -214,10 +234,11 @@ func refuse(w http.ResponseWriter, status int, code, message string) {
 	if status >= 500 {
 		kind = "server_error"
 	}
-	b, _ := json.Marshal(map[string]any{"error": map[string]string{"message": message, "type": kind, "code": code}})
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	w.Write(append(b, '\n'))
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false) // people read this
+	e.Encode(map[string]any{"error": map[string]string{"message": message, "type": kind, "code": code}})
 }
 
 // quoted shows what a stranger sent, short and harmless.

@@ -17,7 +17,7 @@ const CHARTS = [
   { title: 'Queue', unit: 'requests', show: num, lines: [
     ['queue_depth', 'waiting', '--c2', sum, true], ['in_flight', 'in flight', '--c1', sum]],
     aside: ['wait_p95_s', 'wait p95', worst, secs] },
-  { title: 'Capacity', unit: 'instances', show: num, stepped: true, lines: [
+  { title: 'Capacity', unit: 'instances', show: num, stepped: true, scaled: true, lines: [
     ['ready', 'ready', '--good', sum, true], ['loading', 'loading', '--load', sum], ['desired', 'desired', '--ink2', sum]] },
 ];
 
@@ -43,8 +43,9 @@ export class Charts {
       const plot = el('div', { class: 'plot', role: 'img', 'aria-label': `${spec.title} over the last minutes; the newest values stand above` });
       const unit = el('small', {}, spec.unit);
       const caption = el('figcaption', {}, el('h3', {}, spec.title, ' ', unit), legend);
-      box.append(el('figure', { class: 'card chart' }, caption, plot));
-      this.#figures.push({ spec, values: values.map((x) => x.v), aside, unit, plot, chart: null, spark: null });
+      const figure = el('figure', { class: 'card chart' }, caption, plot);
+      box.append(figure);
+      this.#figures.push({ spec, figure, values: values.map((x) => x.v), aside, unit, plot, chart: null, spark: null });
     }
     if (window.uPlot) {
       addEventListener('weir-theme', () => this.#build());
@@ -112,6 +113,7 @@ export class Charts {
     for (const f of this.#figures) {
       const columns = f.spec.lines.map(([name, , , how]) => this.#column(name, how));
       f.data = columns;
+      f.figure.hidden = f.spec.scaled && !columns.some((c) => c.some((v) => v != null)); // pools of fixed targets have none
       this.#numbers(f, f.chart?.cursor.idx);
       const drawn = columns.map((c, k) => (f.spec.lines[k][1] === 'failed' && !c.some(Boolean) ? c.map(() => null) : c)); // no red line for nothing
       f.spark?.draw(this.#times, drawn, to - this.#span, to, nice(highest(this.#times, drawn, to - this.#span)), f.spec.show);
