@@ -144,7 +144,7 @@ export class Charts {
       };
       f.chart = new window.uPlot({
         width: Math.max(f.plot.clientWidth, 100), height: Math.max(f.plot.clientHeight, 100),
-        legend: { show: false }, padding: [8, 6, 0, 0],
+        legend: { show: false }, padding: [8, 18, 0, 0],
         cursor: { y: false, drag: { x: false, y: false }, sync: { key: 'weir' }, points: { size: 7 } },
         scales: { y: { range: (_, min, max) => [0, nice(max)] } },
         axes: [
