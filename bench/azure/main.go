@@ -194,7 +194,7 @@ func replay(ctx context.Context, p *plan, s *server, out *os.File) (*report, err
 	fmt.Fprintln(out, "All is answered. Waiting for the pool to be at zero again.")
 	r := &report{plan: p, machine: thisMachine(st.Version), result: result, began: w.began}
 	r.toZero, _ = w.awaitZero(ctx, p.replayed(3*window)+20*time.Second)
-	r.samples = w.taken()
+	r.samples, r.cold = w.taken()
 	r.decisions, err = s.decisions(ctx)
 	if err != nil {
 		return nil, err

@@ -18,7 +18,7 @@ import (
 // What is emulated: a GPU that serves a model of some seven billion parameters, four chats at a time. The times are those of the
 // real world, before the speed of the replay.
 const (
-	tokenTime   = 8 * time.Millisecond   // of a step that writes one token
+	tokenTime   = 6 * time.Millisecond   // of a step that writes one token
 	batchCost   = 0.1                    // what each further chat in the batch adds to a step, as a share
 	prefillTime = 100 * time.Microsecond // to read one token of a prompt
 	loadTime    = 24 * time.Second       // of the model, where no recorded load times are given
@@ -29,6 +29,8 @@ const (
 	promise  = 2 * time.Second // wait_p95
 	window   = time.Minute     // scale_in_window and zero_after
 	patience = 10 * time.Minute
+
+	coldStart = 2 * time.Minute // at the beginning of the trace, reported apart: there the fleet is built
 )
 
 // plan is how a part of the trace is replayed.
@@ -38,10 +40,10 @@ const (
 // second of the replay, speed times the requests come, each with scale times the tokens, so speed x scale times the tokens.
 //
 // An instance with n chats in its batch writes n tokens in a step of tokenTime x (1 + batchCost x (n-1)). With four that is
-// 8 ms x 1.3 / 4 = 2.6 ms of the device for a token of an answer, beside 0.1 ms for one of a prompt. In the trace's first ten
-// minutes a request has 247 and 1,130 of them on average and 4.8 come each second: 4.8 x (247 x 2.6 ms + 1,130 x 0.1 ms) = 3.6
-// instances, all day busy. Over 15 s that swings from 0.4 (the first) to 5.6. More are needed than that, so that a request
-// that comes at random finds a free slot soon enough; that is for the queue policy to say.
+// 6 ms x 1.3 / 4 = 1.95 ms of the device for a token of an answer, beside 0.1 ms for one of a prompt. In the trace's first ten
+// minutes a request has 261 and 1,148 of them on average and 4.8 come each second: 4.8 x (261 x 1.95 ms + 1,148 x 0.1 ms) = 3.0
+// instances that are always busy. From one quarter of a minute to the next that swings between 0.4 (the first) and 4.3. More
+// are needed than that, so that a request that comes at random finds a free slot soon enough: how many is the queue policy's to say.
 type plan struct {
 	trace    string // file
 	loads    string // file of recorded load times; "" takes loadTime

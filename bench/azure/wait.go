@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -56,6 +57,15 @@ func readHistogram(r io.Reader, name, pool string) (histogram, error) {
 	return h, nil
 }
 
+// since is what was added to an earlier state of the histogram.
+func (h histogram) since(earlier histogram) histogram {
+	d := histogram{bounds: h.bounds, counts: slices.Clone(h.counts), sum: h.sum - earlier.sum}
+	for i := range min(len(earlier.counts), len(d.counts)) {
+		d.counts[i] -= earlier.counts[i]
+	}
+	return d
+}
+
 func (h histogram) count() float64 {
 	if len(h.counts) == 0 {
 		return 0
@@ -91,4 +101,24 @@ func (h histogram) quantile(q float64) float64 {
 		low, below = bound, h.counts[i]
 	}
 	return low
+}
+
+// least is the smallest bound: what lies below it cannot be told apart.
+func (h histogram) least() float64 {
+	if len(h.bounds) == 0 {
+		return 0
+	}
+	return h.bounds[0]
+}
+
+// read writes a quantile for people.
+func (h histogram) read(q float64) string {
+	switch x := h.quantile(q); {
+	case h.count() == 0:
+		return "–"
+	case x <= h.least():
+		return "≤" + seconds(h.least())
+	default:
+		return seconds(x)
+	}
 }

@@ -36,6 +36,7 @@ type watcher struct {
 	mu      sync.Mutex // guards what follows
 	samples []sample
 	told    time.Time // of the newest decision told
+	cold    histogram // of the waits until the end of the cold start
 	line    bool      // a progress line stands
 }
 
@@ -53,6 +54,7 @@ func (w *watcher) watch(ctx context.Context, died func()) {
 		w.look(ctx)
 		if i%4 == 0 {
 			w.tell(ctx)
+			w.keepCold(ctx)
 		}
 		select {
 		case <-ctx.Done():
@@ -104,6 +106,18 @@ func (w *watcher) tell(ctx context.Context) {
 			w.told = d.Time
 			w.print("%s  %d → %d  %s\n", clock(d.Time.Sub(w.began)), d.Previous, d.Desired, short(d.Why, 140))
 		}
+	}
+}
+
+// keepCold keeps the waits so far until the cold start is over.
+func (w *watcher) keepCold(ctx context.Context) {
+	if time.Since(w.began) > w.p.replayed(coldStart) {
+		return
+	}
+	if h, err := w.s.waits(ctx); err == nil {
+		w.mu.Lock()
+		w.cold = h
+		w.mu.Unlock()
 	}
 }
 
@@ -165,11 +179,11 @@ func (w *watcher) awaitZero(ctx context.Context, patience time.Duration) (time.D
 	return 0, false
 }
 
-// taken are the samples so far.
-func (w *watcher) taken() []sample {
+// taken are the samples so far, and the waits of the cold start.
+func (w *watcher) taken() ([]sample, histogram) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return slices.Clone(w.samples)
+	return slices.Clone(w.samples), w.cold
 }
 
 // inOrder sorts decisions, oldest first.
