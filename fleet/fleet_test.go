@@ -167,7 +167,7 @@ func (w *world) options() Options {
 			}
 			return w.warm
 		},
-		Join:   func(*target.Target) {}, Leave: func(*target.Target) {},
+		Join: func(*target.Target) {}, Leave: func(*target.Target) {},
 	}
 }
 
