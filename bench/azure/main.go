@@ -37,7 +37,11 @@ func main() {
 	case errors.Is(err, flag.ErrHelp):
 		os.Exit(2)
 	case ctx.Err() != nil:
-		fmt.Fprintln(os.Stderr, "bench/azure: interrupted; everything it started has been stopped")
+		if err.Error() == context.Canceled.Error() { // alone: the clean-up went well
+			fmt.Fprintln(os.Stderr, "bench/azure: interrupted; everything it started has been stopped")
+		} else {
+			fmt.Fprintln(os.Stderr, "bench/azure: interrupted:", err)
+		}
 		os.Exit(130)
 	default:
 		fmt.Fprintln(os.Stderr, "bench/azure:", err)
@@ -163,7 +167,7 @@ func replay(ctx context.Context, p *plan, s *server, out *os.File) (*report, err
 		return nil, err
 	}
 	if len(st.Listeners) != 1 || len(st.Pools) != 1 || len(st.Pools[0].Instances) != 0 {
-		return nil, fmt.Errorf("Weir is not as configured, with one listener and one pool without instances; it said:\n%s", s.said())
+		return nil, fmt.Errorf("the Weir started is not as configured, with one listener and one pool without instances; it said:\n%s", s.said())
 	}
 	w := &watcher{s: s, p: p, out: out, terminal: isTerminal(out), began: time.Now()}
 	opening(out, p, st.Version, s.admin)
@@ -189,7 +193,7 @@ func replay(ctx context.Context, p *plan, s *server, out *os.File) (*report, err
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	case !s.alive():
-		return nil, errors.Join(fmt.Errorf("Weir ended under load; it said:\n%s", s.said()), s.sweep())
+		return nil, errors.Join(fmt.Errorf("the Weir process ended under load; it said:\n%s", s.said()), s.sweep())
 	}
 	fmt.Fprintln(out, "All is answered. Waiting for the pool to be at zero again.")
 	r := &report{plan: p, machine: thisMachine(st.Version), result: result, began: w.began}

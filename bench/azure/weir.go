@@ -100,7 +100,7 @@ func (s *server) start(ctx context.Context) error {
 }
 
 func (s *server) awaitUp(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, startPatience, fmt.Errorf("Weir does not answer within %v", startPatience))
+	ctx, cancel := context.WithTimeoutCause(ctx, startPatience, fmt.Errorf("the Weir started does not answer within %v", startPatience))
 	defer cancel()
 	for {
 		if _, err := s.status(ctx); err == nil {
@@ -108,7 +108,7 @@ func (s *server) awaitUp(ctx context.Context) error {
 		}
 		select {
 		case <-s.ended:
-			return fmt.Errorf("Weir ended at once; it said:\n%s", s.said())
+			return fmt.Errorf("the Weir process ended at once; it said:\n%s", s.said())
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-time.After(20 * time.Millisecond):
@@ -142,7 +142,7 @@ func (s *server) stop() error {
 	}
 	s.cmd.Process.Kill()
 	<-s.ended
-	return errors.Join(fmt.Errorf("Weir did not end within %v of being told to and was killed", stopPatience+cutPatience), s.sweep())
+	return errors.Join(fmt.Errorf("the Weir process did not end within %v of being told to and was killed", stopPatience+cutPatience), s.sweep())
 }
 
 // sweep ends the instances of a Weir that did not end them itself.
@@ -167,8 +167,11 @@ func (s *server) said() string {
 	if err != nil {
 		return err.Error()
 	}
+	if text = bytes.TrimSpace(text); len(text) == 0 {
+		return "nothing"
+	}
 	const most = 3000
-	return string(bytes.TrimSpace(text[max(0, len(text)-most):]))
+	return string(text[max(0, len(text)-most):])
 }
 
 func (s *server) status(ctx context.Context) (admin.Status, error) {
