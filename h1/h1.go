@@ -28,7 +28,7 @@ func bad(reason string) *Error { return &Error{400, reason} }
 // The refusals. They are values, so that callers can tell them apart and refusing allocates nothing.
 var (
 	ErrRequestLine = bad("malformed request line")
-	ErrMethod      = bad("the method is not a token")
+	ErrMethod      = bad("the request does not begin with a method and a space")
 	ErrTarget      = bad("the request target holds forbidden characters or has no valid form")
 	ErrURITooLong  = &Error{414, "the request target is too long"}
 	ErrVersion     = &Error{505, "only HTTP/1.0 and HTTP/1.1 are spoken here"}

@@ -23,20 +23,20 @@ func (r *Request) Parse(b []byte, l Limits) error {
 	if l.URI == 0 {
 		l.URI = DefaultLimits.URI
 	}
-	if err := r.find(b, l.Head); err != nil {
-		if err == ErrMore && len(b) > l.URI && bytes.IndexByte(b, '\n') < 0 {
-			return ErrURITooLong
-		}
-		if err == ErrMore {
-			return early(b)
-		}
+	incomplete := r.find(b, l.Head)
+	sp, err := begin(b, l.URI)
+	if err != nil {
 		return err
 	}
+	if incomplete != nil {
+		return incomplete
+	}
 	nl := bytes.IndexByte(r.buf, '\n')
-	if nl < 1 || r.buf[nl-1] != '\r' {
+	if r.buf[nl-1] != '\r' {
 		return ErrLineEnd
 	}
-	if err := r.line(r.buf[:nl-1], l); err != nil {
+	r.Method = r.buf[:sp]
+	if err := r.line(r.buf[sp+1:nl-1], l); err != nil {
 		return err
 	}
 	if err := r.parse(nl + 1); err != nil {
@@ -45,30 +45,28 @@ func (r *Request) Parse(b []byte, l Limits) error {
 	return r.check()
 }
 
-// early refuses what no further byte can mend, so that a client that speaks another protocol hears at once.
-func early(b []byte) error {
-	for i, c := range b[:min(len(b), 32)] {
-		if c == ' ' && i > 0 {
-			break
-		}
-		if class[c]&isToken == 0 {
-			return ErrMethod
-		}
+// begin returns the length of the method. It refuses what no further byte can mend, the head being complete or not, so
+// that a client that speaks another protocol hears at once and nobody waits for the end of an endless target.
+func begin(b []byte, uri int) (int, error) {
+	sp := 0
+	for sp < len(b) && class[b[sp]]&isToken != 0 {
+		sp++
 	}
-	return ErrMore
+	if sp == len(b) {
+		return sp, nil
+	}
+	if sp == 0 || b[sp] != ' ' {
+		return 0, ErrMethod
+	}
+	if rest := b[sp+1:]; len(rest) > uri && bytes.IndexAny(rest[:uri+1], " \r\n") < 0 {
+		return 0, ErrURITooLong
+	}
+	return sp, nil
 }
 
-func (r *Request) line(line []byte, l Limits) error {
-	sp := bytes.IndexByte(line, ' ')
-	if sp < 1 {
-		return ErrRequestLine
-	}
-	r.Method = line[:sp]
-	if !all(r.Method, isToken) {
-		return ErrMethod
-	}
-	rest := line[sp+1:]
-	sp = bytes.IndexByte(rest, ' ')
+// line takes the request line from the target on.
+func (r *Request) line(rest []byte, l Limits) error {
+	sp := bytes.IndexByte(rest, ' ')
 	if sp < 1 {
 		return ErrRequestLine
 	}

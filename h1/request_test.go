@@ -12,7 +12,7 @@ var refused = []struct {
 	want *Error
 }{
 	// The request line.
-	{"GET\r\n~", ErrRequestLine},
+	{"GET\r\n~", ErrMethod},
 	{"GET /\r\n~", ErrRequestLine}, // HTTP/0.9
 	{"GET  / HTTP/1.1\r\n~", ErrRequestLine},
 	{"GET /  HTTP/1.1\r\n~", ErrRequestLine},
@@ -26,9 +26,9 @@ var refused = []struct {
 	{"GET / HTTP/0.9\r\n~", ErrVersion},
 	{"GET / HTTP/1.1\n~", ErrLineEnd},
 	{"GET / HTTP/1.1\r\r\n~", ErrRequestLine},
-	{" GET / HTTP/1.1\r\n~", ErrRequestLine},
-	{"\r\nGET / HTTP/1.1\r\n~", ErrRequestLine},
-	{"\nGET / HTTP/1.1\r\n~", ErrLineEnd},
+	{" GET / HTTP/1.1\r\n~", ErrMethod},
+	{"\r\nGET / HTTP/1.1\r\n~", ErrMethod},
+	{"\nGET / HTTP/1.1\r\n~", ErrMethod},
 	{"\tGET / HTTP/1.1\r\n~", ErrMethod},
 	{"GE\tT / HTTP/1.1\r\n~", ErrMethod},
 	{"G(T / HTTP/1.1\r\n~", ErrMethod},
@@ -204,18 +204,20 @@ func TestAmbiguousRequestsAreRefused(t *testing.T) {
 	}
 }
 
-// TestSplittingChangesNothing feeds every head byte by byte: until it is complete the answer is "more", or already the refusal.
+// TestSplittingChangesNothing feeds every head up to every position: the answer is "more" until it is what the whole head gets.
 func TestSplittingChangesNothing(t *testing.T) {
 	check := func(in []byte, want error) {
 		var r Request
-		for n := range in {
-			if len(in) > 2000 && n%97 != 0 {
+		told := false
+		for n := 0; n <= len(in); n++ {
+			if len(in) > 2000 && n%97 != 0 && n < len(in)-20 {
 				continue
 			}
-			if err := r.Parse(in[:n], Limits{}); err == nil && n < len(in) && want != nil {
-				t.Errorf("%.60q is accepted after %d bytes", in, n)
-			} else if err != nil && err != ErrMore && want == nil {
-				t.Errorf("%.60q is refused after %d bytes: %v", in, n, err)
+			err := r.Parse(in[:n], Limits{})
+			told = told || err != ErrMore
+			if told && (err != want || want == nil && n < len(in)) || n == len(in) && !told {
+				t.Errorf("%.60q: %v after %d bytes, want %v", in, err, n, want)
+				return
 			}
 		}
 	}
@@ -225,6 +227,11 @@ func TestSplittingChangesNothing(t *testing.T) {
 	for _, c := range accepted {
 		check(whole(c.in), nil)
 	}
+	longest := "GET /" + strings.Repeat("x", DefaultLimits.URI-1) + " HTTP/1.1\r\n"
+	check(whole(longest+"~"), nil)
+	check(whole("M-SEARCH"+longest[3:]+"~"), nil)
+	check(whole("GET /x"+longest[5:]+"~"), ErrURITooLong)
+	check(whole("GET /"+strings.Repeat("x", 2*DefaultLimits.Head)+"\r\n~"), ErrURITooLong)
 }
 
 // accepted are requests that must pass, with what is forwarded. In want, F stands for the headers that are always added.
