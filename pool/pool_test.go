@@ -330,3 +330,43 @@ func TestSlotsAndQueueAlwaysAddUp(t *testing.T) {
 		}
 	})
 }
+
+// arrive lets requests come at a steady rate and returns when the last one did.
+func arrive(p *Pool, from time.Time, perSecond int, d time.Duration) time.Time {
+	step := time.Second / time.Duration(perSecond)
+	for now := from; now.Before(from.Add(d)); now = now.Add(step) {
+		var l Lease
+		p.Acquire(&l, now)
+		l.Release(Outcome{Status: 200}, now)
+	}
+	return from.Add(d)
+}
+
+func TestTheRateFollowsWhatChanged(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		rate     int
+		after    time.Duration // how long after the load ended
+		low, top float64
+	}{
+		{"a slow load", 1, 0, 0.8, 1.2},
+		{"a fast load", 200, 0, 190, 210},
+		{"two seconds after a slow one it may go on", 1, 2 * time.Second, 0.7, 1.2},
+		{"six seconds after a load of 5/s it has ended", 5, 6 * time.Second, 0, 0},
+		{"a second and a half after a fast one it has ended", 200, 1500 * time.Millisecond, 0, 0},
+	} {
+		p := newPool(t, Options{})
+		add(p, "a", 0)
+		end := arrive(p, t0, c.rate, time.Minute)
+		if got := p.Stats(end.Add(c.after)).Rate; got < c.low || got > c.top {
+			t.Errorf("%s: %.2f/s, want %v to %v", c.name, got, c.low, c.top)
+		}
+	}
+	// A spike shows within a second.
+	p := newPool(t, Options{})
+	add(p, "a", 0)
+	end := arrive(p, arrive(p, t0, 1, time.Minute), 100, time.Second)
+	if got := p.Stats(end).Rate; got < 80 {
+		t.Errorf("a second into a spike of 100/s the rate is %.1f/s", got)
+	}
+}

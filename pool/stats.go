@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"math"
 	"time"
 
 	"github.com/weirlb/weir/target"
@@ -73,14 +74,19 @@ func (m *meters) meanService(now time.Time) time.Duration {
 	return time.Duration(m.service.Summarize(now).Mean * float64(time.Second))
 }
 
-// rateWindow is the shortest span that holds enough arrivals for a rate with an error of about a fifth.
+// rateWindow is the span to count arrivals over: the shortest one that holds enough of them for an error of about a fifth, or
+// that shows a change which chance does not explain (three standard deviations of a Poisson count), such as the end of a load.
 func (m *meters) rateWindow(now time.Time) time.Duration {
-	for _, span := range []time.Duration{time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second} {
-		if m.arrivals.Sum(now, span) >= 25 {
-			return span
+	window := 30 * time.Second
+	usual := m.arrivals.Rate(now, window)
+	for _, span := range []time.Duration{10 * time.Second, 5 * time.Second, 2 * time.Second, time.Second} {
+		seen := float64(m.arrivals.Sum(now, span))
+		expected := usual * span.Seconds()
+		if seen >= 25 || math.Abs(seen-expected) > 3*math.Sqrt(expected)+1 {
+			window = span
 		}
 	}
-	return 30 * time.Second
+	return window
 }
 
 // Stats is a pool at one moment.
