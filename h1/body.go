@@ -209,10 +209,11 @@ func (b *Body) trailer(c byte) error {
 		if c != ':' {
 			return b.nameByte(c)
 		}
-		// What frames or routes a message must not arrive after it (RFC 9110 6.5.1).
+		// What frames or routes a message, or says who sent it, must not arrive after it (RFC 9110 6.5.1).
 		if b.nameN < len(b.name) {
 			switch kindOf(b.name[:b.nameN]) {
-			case kContentLength, kTransferEncoding, kHost, kConnection, kUpgrade, kExpect, kTE, kTrailer:
+			case kContentLength, kTransferEncoding, kHost, kConnection, kUpgrade, kExpect, kTE, kTrailer,
+				kForwardedFor, kForwardedProto, kForwardedHost, kForwarded:
 				return ErrTrailer
 			}
 		}

@@ -24,6 +24,7 @@ func TestBadChunksAreRefused(t *testing.T) {
 		{"1\r\na\rX", ErrChunk}, {"1_0\r\n", ErrChunk}, {"1,1\r\n", ErrChunk}, {"ffffffffffffffff\r\n", ErrChunk}, {"1000000000000000\r\n", ErrChunk},
 		{"1;" + strings.Repeat("x", 2000) + "\r\na\r\n", ErrChunk},
 		{"0\r\nContent-Length: 1\r\n\r\n", ErrTrailer}, {"0\r\ntransfer-encoding: chunked\r\n\r\n", ErrTrailer}, {"0\r\nHost: b\r\n\r\n", ErrTrailer},
+		{"0\r\nX-Forwarded-For: b\r\n\r\n", ErrTrailer}, {"0\r\nforwarded: b\r\n\r\n", ErrTrailer}, {"0\r\na: b\r\nHOST:b\r\n\r\n", ErrTrailer},
 		{"0\r\n a: b\r\n\r\n", ErrTrailer}, {"0\r\na : b\r\n\r\n", ErrTrailer}, {"0\r\n: b\r\n\r\n", ErrTrailer}, {"0\r\na\r\n\r\n", ErrTrailer},
 		{"0\r\na: b\n\r\n", ErrTrailer}, {"0\r\na: \x00\r\n\r\n", ErrTrailer}, {"0\r\n\rX", ErrTrailer}, {"0\r\na: b\rc\r\n\r\n", ErrTrailer},
 		{"0\r\na: " + strings.Repeat("x", 9000) + "\r\n\r\n", ErrTrailer},

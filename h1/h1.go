@@ -42,7 +42,7 @@ var (
 	ErrLength      = bad("Content-Length is malformed or given more than once")
 	ErrEncoding    = bad("Transfer-Encoding is not exactly chunked, or is given more than once")
 	ErrBoth        = bad("Content-Length together with Transfer-Encoding")
-	ErrConnection  = bad("Connection names a header that frames the message")
+	ErrConnection  = bad("Connection is malformed, too long or names a header that frames or routes the message")
 	ErrExpect      = &Error{417, "only the expectation 100-continue is met here"}
 	ErrChunk       = bad("malformed chunk")
 	ErrTrailer     = bad("malformed or forbidden trailer")
@@ -120,7 +120,7 @@ const (
 	isToken = 1 << iota // RFC 9110 5.6.2
 	isValue             // a field value: VCHAR, obs-text, SP, HTAB
 	isURI               // a request target: visible ASCII
-	isHost
+	isHost              // a host's name
 	isHex
 )
 
@@ -136,7 +136,7 @@ var class = func() (t [256]uint8) {
 		if alnum || c < 0x80 && bytes.IndexByte([]byte("!#$%&'*+-.^_`|~"), byte(c)) >= 0 {
 			t[c] |= isToken
 		}
-		if alnum || c < 0x80 && bytes.IndexByte([]byte("-._~%!$&'()*+,;=:[]"), byte(c)) >= 0 {
+		if alnum || c < 0x80 && bytes.IndexByte([]byte("-._~%!$&'()*+,;="), byte(c)) >= 0 {
 			t[c] |= isHost
 		}
 		if c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F' {

@@ -29,11 +29,19 @@ type flags struct {
 	Upgrade bool // an Upgrade header that Connection names
 
 	nominated bool // Connection names headers to be removed
+	options   int  // bytes of the values of Connection
 	keepAlive bool // Connection: keep-alive was said
 	connUp    bool // Connection: upgrade was said
 	upgrade   bool // an Upgrade header is there
-	h2c       bool // and it asks for HTTP/2
+	h2c       bool // and it asks for HTTP/2, whose requests would pass unread
 }
+
+// Bounds on what has to be compared with each other, so that no head is expensive: every header line is looked up in
+// Connection. Both are more than anything real has.
+const (
+	maxFields  = 256
+	maxOptions = 256
+)
 
 var endOfHead = []byte("\r\n\r\n")
 
@@ -94,6 +102,9 @@ func (h *Head) parse(i int) error {
 				return err
 			}
 		}
+		if len(h.fields) == maxFields {
+			return ErrHeadTooBig
+		}
 		h.fields = append(h.fields, f)
 		i += nl + 1
 	}
@@ -117,13 +128,18 @@ func (h *Head) note(k kind, v []byte) error {
 	case kConnection:
 		return h.connection(v)
 	case kUpgrade:
-		h.upgrade = true
-		h.h2c = h.h2c || equalFold(v, "h2c")
+		for t := range tokens(v) {
+			h.upgrade = true
+			h.h2c = h.h2c || equalFold(t, "h2c")
+		}
 	}
 	return nil
 }
 
 func (h *Head) connection(v []byte) error {
+	if h.options += len(v); h.options > maxOptions {
+		return ErrConnection
+	}
 	for t := range tokens(v) {
 		switch {
 		case equalFold(t, "close"):
@@ -136,9 +152,9 @@ func (h *Head) connection(v []byte) error {
 			return ErrConnection
 		default:
 			switch kindOf(t) {
-			case kContentLength, kTransferEncoding, kHost, kForwardedFor, kForwarded:
+			case kContentLength, kTransferEncoding, kHost, kExpect, kForwardedFor, kForwarded:
 				return ErrConnection
-			case other:
+			case other, kTrailer, kVia, kContentType:
 				h.nominated = true
 			}
 		}
@@ -216,7 +232,7 @@ func (h *Head) drop(f *field) bool {
 	switch f.kind {
 	case kConnection, kKeepAlive, kProxyConnection, kTE, kUpgrade, kHTTP2Settings:
 		return true
-	case other, kVia, kContentType, kForwardedProto, kForwardedHost, kExpect, kTrailer:
+	case other, kTrailer, kVia, kContentType:
 		return h.nominated && h.names(h.buf[f.start:f.nameEnd])
 	}
 	return false
@@ -236,6 +252,22 @@ func (h *Head) names(name []byte) bool {
 		}
 	}
 	return false
+}
+
+// appendValues appends all values of a header, each followed by a comma, so that one more can follow.
+func (h *Head) appendValues(out []byte, k kind) []byte {
+	for i := range h.fields {
+		if f := &h.fields[i]; f.kind == k && f.valEnd > f.valueStart {
+			out = append(append(out, h.buf[f.valueStart:f.valEnd]...), ", "...)
+		}
+	}
+	return out
+}
+
+// appendUpgrade appends what a head with Upgrade says to the next connection.
+func (h *Head) appendUpgrade(out []byte) []byte {
+	out = h.appendValues(append(out, "Connection: upgrade\r\nUpgrade: "...), kUpgrade)
+	return append(out[:len(out)-len(", ")], "\r\n"...)
 }
 
 // appendFields appends all header lines but those that skip names, in runs as long as possible.

@@ -58,7 +58,7 @@ func begin(b []byte, uri int) (int, error) {
 	if sp == 0 || b[sp] != ' ' {
 		return 0, ErrMethod
 	}
-	if rest := b[sp+1:]; len(rest) > uri && bytes.IndexAny(rest[:uri+1], " \r\n") < 0 {
+	if rest := b[sp+1:]; len(rest) > uri && !bytes.ContainsAny(rest[:uri+1], " \r\n") {
 		return 0, ErrURITooLong
 	}
 	return sp, nil
@@ -110,11 +110,13 @@ func (r *Request) form(target []byte) error {
 		}
 		i := bytes.IndexAny(rest, "/?")
 		if i < 0 {
-			r.Host, target = rest, slash
+			if r.Host, target = rest, slash; string(r.Method) == "OPTIONS" {
+				target = star // RFC 9112 3.2.4
+			}
 		} else if r.Host, target = rest[:i], rest[i:]; target[0] == '?' {
 			return ErrTarget // "http://host?query": the path would have to be invented
 		}
-		if len(r.Host) == 0 || !all(r.Host, isHost) {
+		if len(r.Host) == 0 || !validHost(r.Host) {
 			return ErrTarget
 		}
 		r.absolute = true
@@ -126,7 +128,7 @@ func (r *Request) form(target []byte) error {
 	return nil
 }
 
-var slash = []byte("/")
+var slash, star = []byte("/"), []byte("*")
 
 func cutScheme(b []byte) ([]byte, bool) {
 	for _, s := range [...]string{"http://", "https://"} {
@@ -137,6 +139,32 @@ func cutScheme(b []byte) ([]byte, bool) {
 	return nil, false
 }
 
+// validHost says whether b is empty or a host with or without a port (RFC 9110 7.2): brackets only around a whole address,
+// colons only in them and before the port, which is a number.
+func validHost(b []byte) bool {
+	if len(b) == 0 {
+		return true
+	}
+	end, inside := 0, b[0] == '['
+	for end < len(b) && (class[b[end]]&isHost != 0 || inside && (end == 0 || b[end] == ':')) {
+		end++
+	}
+	if inside && (end < 2 || end == len(b) || b[end] != ']') {
+		return false
+	} else if inside {
+		end++
+	}
+	if end == 0 || end < len(b) && b[end] != ':' {
+		return false
+	}
+	for _, c := range b[min(end+1, len(b)):] {
+		if c < '0' || c > '9' {
+			return false
+		}
+	}
+	return true
+}
+
 func (r *Request) check() error {
 	hosts := 0
 	for i := range r.fields {
@@ -145,7 +173,7 @@ func (r *Request) check() error {
 		switch f.kind {
 		case kHost:
 			hosts++
-			if !all(v, isHost) || r.absolute && !bytes.EqualFold(v, r.Host) {
+			if !validHost(v) || r.absolute && !bytes.EqualFold(v, r.Host) {
 				return ErrHost
 			}
 			r.Host = v
@@ -233,19 +261,9 @@ func (r *Request) Append(out []byte, f Forward) []byte {
 		out = append(out, "Via: 1.1 weir\r\n"...)
 	}
 	if r.Upgrade {
-		out = append(append(append(out, "Connection: upgrade\r\nUpgrade: "...), r.first(kUpgrade)...), "\r\n"...)
+		out = r.appendUpgrade(out)
 	}
 	return append(out, "\r\n"...)
-}
-
-// appendValues appends all values of a header, each followed by a comma, so that one more can follow.
-func (r *Request) appendValues(out []byte, k kind) []byte {
-	for i := range r.fields {
-		if f := &r.fields[i]; f.kind == k && f.valEnd > f.valueStart {
-			out = append(append(out, r.buf[f.valueStart:f.valEnd]...), ", "...)
-		}
-	}
-	return out
 }
 
 func (r *Request) appendForwarded(out []byte, ip, proto string) []byte {

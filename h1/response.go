@@ -38,7 +38,13 @@ func (r *Response) Parse(b []byte, l Limits) error {
 		return ErrStatusLine
 	}
 	r.rest = r.buf[8 : nl+1]
-	return r.parse(nl + 1)
+	if err := r.parse(nl + 1); err != nil {
+		return err
+	}
+	if r.Status == 101 && !r.Upgrade {
+		return ErrUpgrade
+	}
+	return nil
 }
 
 // Interim says that the final answer is still to come.
@@ -58,20 +64,27 @@ func (r *Response) UntilClose(toHead bool) bool {
 func (r *Response) EventStream() bool {
 	v := r.first(kContentType)
 	const sse = "text/event-stream"
-	return len(v) >= len(sse) && equalFold(v[:len(sse)], sse)
+	if len(v) < len(sse) || !equalFold(v[:len(sse)], sse) {
+		return false
+	}
+	rest := trim(v[len(sse):])
+	return len(rest) == 0 || rest[0] == ';'
 }
 
 // Append appends the head as it is forwarded. last says that the client's connection ends after this answer.
 func (r *Response) Append(out []byte, last, via bool) []byte {
 	out = append(out, "HTTP/1.1"...)
 	out = append(out, r.rest...)
-	out = r.appendFields(out, func(f *field) bool { return r.drop(f) })
+	unframed := r.Status < 200 || r.Status == 204 // they have no body and must not speak of one (RFC 9112 6.1, RFC 9110 8.6)
+	out = r.appendFields(out, func(f *field) bool {
+		return r.drop(f) || unframed && (f.kind == kContentLength || f.kind == kTransferEncoding)
+	})
 	if via {
 		out = append(out, "Via: 1.1 weir\r\n"...)
 	}
 	switch {
 	case r.Status == 101:
-		out = append(append(append(out, "Connection: upgrade\r\nUpgrade: "...), r.first(kUpgrade)...), "\r\n"...)
+		out = r.appendUpgrade(out)
 	case r.Status < 200:
 	case last:
 		out = append(out, "Connection: close\r\n"...)
