@@ -25,7 +25,7 @@ type narrator struct {
 	mu     sync.Mutex
 	line   bool // a progress line stands that must be ended before anything else is written
 	phase  int
-	told   time.Time // of the newest decision that was told
+	told   map[string]bool // decisions that were told, by pool and time
 	series map[string][]sample
 }
 
@@ -36,7 +36,7 @@ type sample struct {
 }
 
 func newNarrator(o Options, a *app.App) *narrator {
-	return &narrator{o: o, a: a, phase: -1, series: map[string][]sample{}}
+	return &narrator{o: o, a: a, phase: -1, series: map[string][]sample{}, told: map[string]bool{}}
 }
 
 func (n *narrator) opening(dashboard string) {
@@ -53,7 +53,6 @@ func (n *narrator) opening(dashboard string) {
 // watch sends the load and tells the story until the last answer.
 func (n *narrator) watch(ctx context.Context, streams []load.Stream) (*load.Result, error) {
 	n.began = time.Now()
-	n.told = n.began
 	watching, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	wg.Go(func() { n.sample(watching) })
@@ -97,18 +96,24 @@ func (n *narrator) turn() {
 	}
 }
 
-// decisions tells of each change of capacity.
+// decisions tells of each change of capacity once. It looks back some seconds: a decision is recorded a moment after its time.
 func (n *narrator) decisions() {
-	ds, err := n.a.Decisions("", n.told.Add(time.Nanosecond), time.Time{}, 1000)
+	from := time.Now().Add(-10 * time.Second)
+	if from.Before(n.began) {
+		from = n.began
+	}
+	ds, err := n.a.Decisions("", from, time.Time{}, 1000)
 	if err != nil {
 		return
 	}
 	slices.Reverse(ds)
 	for _, d := range ds {
-		if d.Desired != d.Previous {
-			n.say("%s  %-8s %d → %d   %s\n", n.clock(d.Time), d.Pool, d.Previous, d.Desired, short(d.Why))
+		id := d.Pool + d.Time.String()
+		if d.Desired == d.Previous || n.told[id] {
+			continue
 		}
-		n.told = d.Time
+		n.told[id] = true
+		n.say("%s  %-8s %d → %d   %s\n", n.clock(d.Time), d.Pool, d.Previous, d.Desired, short(d.Why))
 	}
 }
 
