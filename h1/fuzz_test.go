@@ -81,7 +81,9 @@ func FuzzRequest(f *testing.F) {
 		}
 		out := r.Append(nil, Forward{ClientIP: "192.0.2.7", Forwarded: true, Via: true})
 		var again Request
-		if err := again.Parse(out, Limits{Head: 1 << 20, URI: 1 << 20}); err != nil {
+		if err := again.Parse(out, Limits{Head: 1 << 20, URI: 1 << 20}); err == ErrHeadTooBig && len(r.fields) > maxFields-6 {
+			return // with the lines that were added there are too many
+		} else if err != nil {
 			t.Fatalf("%q becomes %q, which is refused: %v", in, out, err)
 		}
 		if again.Len != len(out) {
