@@ -270,6 +270,9 @@ func sameAnswer(t *testing.T, in []byte, r *Response) {
 		}
 		return
 	}
+	if r.Status < 200 || r.Status == 204 {
+		return // net/http believes a Transfer-Encoding that must not be there; Weir knows that no body follows, and drops it
+	}
 	chunked := slices.Equal(theirs.TransferEncoding, []string{"chunked"})
 	if body := ResponseBody(r, false); theirs.StatusCode != r.Status || chunked != body.Chunked() ||
 		body.UntilClose() != (!chunked && theirs.ContentLength < 0) {
