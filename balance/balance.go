@@ -5,26 +5,42 @@ package balance
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/weirlb/weir/target"
 )
 
 // Picker is one balancing algorithm over one pool's rotation.
 //
-// Set replaces the targets in rotation; what is known of those that stay is kept. Pick returns a target that has a free slot and is not in
-// r.Skip, or nil when there is none; it does not count the request in. Done tells how a request on t ended.
+// Set replaces the targets in rotation, also when shares or slots changed; what is known of those that stay is kept. Pick returns a
+// target that has a free slot and is not in r.Skip, or nil when there is none; it does not count the request in. Began tells that a
+// request was counted in on t, Done that it was counted out and how it ended: between them nobody else changes t's counters.
 type Picker interface {
 	Set(rotation []*target.Target)
-	Pick(r Request) *target.Target
-	Done(t *target.Target, failed bool)
+	Pick(r *Request) *target.Target
+	Began(t *target.Target)
+	Done(t *target.Target, o Outcome)
 }
 
 // Request is what a pick may depend on.
 type Request struct {
-	Skip []*target.Target // targets that already failed this request
+	Now    time.Time
+	Chance uint64           // uniformly random
+	Key    uint64           // hash of what the pool hashes by (client, header, cookie, field of the body); 0: the request has none
+	Prefix []uint64         // hashes of the prompt's ever longer prefixes, shortest first
+	Skip   []*target.Target // targets that already failed this request
 }
 
-func (r Request) usable(t *target.Target) bool {
+// Outcome is how a request on a target ended.
+type Outcome struct {
+	Now       time.Time
+	Failed    bool          // the target spoilt it
+	Cancelled bool          // the client left: it says nothing about the target
+	FirstByte time.Duration // from the slot to the answer's head; 0 when there was none
+	Took      time.Duration // from the slot to the end
+}
+
+func (r *Request) usable(t *target.Target) bool {
 	return t.Free() && !slices.Contains(r.Skip, t)
 }
 
@@ -111,12 +127,14 @@ type roundRobin struct {
 
 func (p *roundRobin) Set(rotation []*target.Target) { p.set(rotation, p.weigh) }
 
-func (p *roundRobin) Pick(r Request) *target.Target {
+func (p *roundRobin) Pick(r *Request) *target.Target {
 	return p.turn(func(x *share) bool { return r.usable(x.t) }, p.weigh)
 }
 
-func (p *roundRobin) Done(t *target.Target, failed bool) {
-	if failed {
+func (p *roundRobin) Began(*target.Target) {}
+
+func (p *roundRobin) Done(t *target.Target, o Outcome) {
+	if o.Failed {
 		p.fail(t)
 	}
 }
@@ -131,7 +149,7 @@ func (p *leastConnections) Set(rotation []*target.Target) {
 	p.set(rotation, (*target.Target).Weight)
 }
 
-func (p *leastConnections) Pick(r Request) *target.Target {
+func (p *leastConnections) Pick(r *Request) *target.Target {
 	best, tied := -1, 0
 	var bf, bw int
 	for i := range p.shares {
@@ -158,8 +176,10 @@ func (p *leastConnections) Pick(r Request) *target.Target {
 	}, (*target.Target).Weight)
 }
 
-func (p *leastConnections) Done(t *target.Target, failed bool) {
-	if failed {
+func (p *leastConnections) Began(*target.Target) {}
+
+func (p *leastConnections) Done(t *target.Target, o Outcome) {
+	if o.Failed {
 		p.fail(t)
 	}
 }

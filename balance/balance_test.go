@@ -31,7 +31,7 @@ func pick(t testing.TB, name string, ts []*target.Target) Picker {
 func sequence(p Picker, n int) string {
 	var b strings.Builder
 	for range n {
-		b.WriteString(p.Pick(Request{}).ID)
+		b.WriteString(p.Pick(&Request{}).ID)
 	}
 	return b.String()
 }
@@ -49,7 +49,7 @@ func TestSmoothWeightedRoundRobinIsNginxs(t *testing.T) {
 func TestAFailureCostsWeightThatComesBack(t *testing.T) {
 	ts := targets(5, 5)
 	p := pick(t, "weighted_round_robin", ts)
-	p.Done(ts[0], true)
+	p.Done(ts[0], Outcome{Failed: true})
 	got := sequence(p, 12)
 	if got[0] != 'b' || got[1] != 'b' {
 		t.Errorf("after a failure of a: %s, want b first", got)
@@ -65,7 +65,7 @@ func TestLeastConnectionsComparesByWeight(t *testing.T) {
 	// nginx: the smallest conns/weight. With every request staying, 4 requests go 1 to 3.
 	count := map[string]int{}
 	for range 40 {
-		x := p.Pick(Request{})
+		x := p.Pick(&Request{})
 		x.Begin()
 		count[x.ID]++
 	}
@@ -73,7 +73,7 @@ func TestLeastConnectionsComparesByWeight(t *testing.T) {
 		t.Errorf("%v, want a 10, b 30", count)
 	}
 	ts[1].End(false)
-	if got := p.Pick(Request{}); got.ID != "b" {
+	if got := p.Pick(&Request{}); got.ID != "b" {
 		t.Errorf("picked %s, want the one with fewer per weight", got.ID)
 	}
 }
@@ -97,15 +97,15 @@ func TestSkipAndSlots(t *testing.T) {
 		ts[0].Begin()
 		p := pick(t, name, ts)
 		for range 3 {
-			if got := p.Pick(Request{}); got != ts[1] {
+			if got := p.Pick(&Request{}); got != ts[1] {
 				t.Errorf("%s picked a target without a free slot", name)
 			}
 		}
-		if got := p.Pick(Request{Skip: ts[1:]}); got != nil {
+		if got := p.Pick(&Request{Skip: ts[1:]}); got != nil {
 			t.Errorf("%s picked %s, want none", name, got.ID)
 		}
 		p.Set(nil)
-		if got := p.Pick(Request{}); got != nil {
+		if got := p.Pick(&Request{}); got != nil {
 			t.Errorf("%s picked %s out of nothing", name, got.ID)
 		}
 	}
@@ -129,7 +129,7 @@ func TestSharesFollowWeights(t *testing.T) {
 		}
 		count := map[*target.Target]int{}
 		for range 3 * total {
-			count[p.Pick(Request{})]++
+			count[p.Pick(&Request{})]++
 		}
 		for i, x := range ts {
 			if count[x] != 3*weights[i] {
@@ -145,7 +145,7 @@ func TestLeastConnectionsNeverPicksMoreThanTheLeast(t *testing.T) {
 		p, _ := New("least_connections")
 		p.Set(ts)
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
-			x := p.Pick(Request{})
+			x := p.Pick(&Request{})
 			for _, y := range ts {
 				if y.InFlight()*x.Weight() < x.InFlight()*y.Weight() {
 					t.Fatalf("picked %d/%d although %d/%d was there", x.InFlight(), x.Weight(), y.InFlight(), y.Weight())
@@ -154,7 +154,7 @@ func TestLeastConnectionsNeverPicksMoreThanTheLeast(t *testing.T) {
 			x.Begin()
 			if y := ts[rapid.IntRange(0, len(ts)-1).Draw(t, "ends")]; y.InFlight() > 0 && rapid.Bool().Draw(t, "end") {
 				y.End(false)
-				p.Done(y, false)
+				p.Done(y, Outcome{})
 			}
 		}
 	})
@@ -172,7 +172,7 @@ func BenchmarkPick(b *testing.B) {
 				p.Set(ts)
 				b.ReportAllocs()
 				for b.Loop() {
-					p.Pick(Request{})
+					p.Pick(&Request{})
 				}
 			})
 		}

@@ -14,6 +14,7 @@ import (
 // wait is granted or refused, from whichever goroutine freed the slot and without the pool's lock. It must not block.
 type Lease struct {
 	Ready func(*Lease)
+	Ask   Ask // what the request asks for; set before Acquire and not changed until Release
 
 	pool       *Pool
 	state      leaseState
@@ -23,6 +24,17 @@ type Lease struct {
 	arrived    time.Time
 	granted    time.Time
 	next, prev *Lease // in the queue
+}
+
+// Ask is what a request asks of its pool. The zero value asks for the next free slot, like everyone else.
+type Ask struct {
+	Key      uint64    // what the pool hashes by, hashed; 0: none
+	Prefix   []uint64  // hashes of the prompt's prefixes, see balance.Request
+	Sticky   string    // ID of the target that has the client's session; "" when there is none
+	Priority int       // higher ones are served first and shed last; 0 is the usual one
+	Deadline time.Time // no use after it; zero: none
+	Tenant   uint64    // hash of whom the share counts for; 0: nobody's
+	Size     float64   // what predicts its service time, in the units of the field that the user named; 0: unknown
 }
 
 type leaseState uint8

@@ -8,6 +8,7 @@ package pool
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -38,6 +39,8 @@ type Outcome struct {
 	Status    int  // of the answer; 0 when there was none
 	Failed    bool // the target spoilt it: refused, broke off, answered nonsense or 5xx
 	Cancelled bool // the client left
+
+	FirstByte time.Duration // from the slot to the answer's head; 0 when there was none
 }
 
 // Pool holds the targets, slots and queue of one pool. All methods may be called from any goroutine.
@@ -198,7 +201,7 @@ func (p *Pool) Acquire(l *Lease, now time.Time) (admit.Verdict, error) {
 	// Those that wait although a slot is free wait for another target: they are not overtaken.
 	before := p.queue.n - p.queue.picky
 	if before == 0 {
-		t = p.picker.Pick(balance.Request{})
+		t = p.picker.Pick(&balance.Request{Now: now, Chance: rand.Uint64(), Key: l.Ask.Key, Prefix: l.Ask.Prefix})
 	}
 	switch p.o.Limits.Decide(t != nil, before) {
 	case admit.Run:
@@ -231,6 +234,7 @@ func (p *Pool) full(now time.Time) error {
 // grant gives l a slot of t. The pool's lock is held.
 func (p *Pool) grant(l *Lease, t *target.Target, now time.Time) {
 	t.Begin()
+	p.picker.Began(t)
 	p.running++
 	l.state, l.target, l.granted = held, t, now
 	p.m.wait.Observe(now, now.Sub(l.arrived))
@@ -240,7 +244,7 @@ func (p *Pool) grant(l *Lease, t *target.Target, now time.Time) {
 func (p *Pool) dispatch(now time.Time, a *answered) {
 	for l := p.queue.head; l != nil; {
 		next := l.next
-		t := p.picker.Pick(balance.Request{Skip: l.skip})
+		t := p.picker.Pick(&balance.Request{Now: now, Chance: rand.Uint64(), Key: l.Ask.Key, Prefix: l.Ask.Prefix, Skip: l.skip})
 		if t == nil {
 			if len(l.skip) == 0 {
 				return // no slot is free for anyone
@@ -278,7 +282,7 @@ func (p *Pool) end(l *Lease, o Outcome, now time.Time, a *answered) {
 	p.running--
 	p.lastBusy = now
 	l.state, l.target = idle, nil
-	p.picker.Done(t, o.Failed)
+	p.picker.Done(t, balance.Outcome{Now: now, Failed: o.Failed, Cancelled: o.Cancelled, FirstByte: o.FirstByte, Took: now.Sub(l.granted)})
 	if o.Cancelled || !p.o.Ejector.Enabled() {
 		return
 	}
@@ -311,7 +315,7 @@ func (l *Lease) Retry(o Outcome, now time.Time) (admit.Verdict, error) {
 	l.skip = append(l.skip, l.target)
 	p.end(l, o, now, &a)
 	p.m.retries++
-	if t := p.picker.Pick(balance.Request{Skip: l.skip}); t != nil {
+	if t := p.picker.Pick(&balance.Request{Now: now, Chance: rand.Uint64(), Key: l.Ask.Key, Prefix: l.Ask.Prefix, Skip: l.skip}); t != nil {
 		p.grant(l, t, now)
 		p.dispatch(now, &a)
 		return admit.Run, nil

@@ -54,6 +54,7 @@ type Target struct {
 	Link any
 
 	weight   atomic.Int32
+	share    atomic.Int32
 	slots    atomic.Int32
 	inFlight atomic.Int32
 	state    atomic.Uint32
@@ -73,7 +74,19 @@ func New(id, addr string, weight, slots int) *Target {
 func (t *Target) Weight() int { return int(t.weight.Load()) }
 
 // SetWeight changes the relative share; values under 1 count as 1.
-func (t *Target) SetWeight(n int) { t.weight.Store(int32(max(n, 1))) }
+func (t *Target) SetWeight(n int) {
+	t.weight.Store(int32(max(n, 1)))
+	t.SetRamp(1)
+}
+
+// Share is the weight in thousandths as it counts now: less than a thousand times the weight while the target starts slowly, at least 1.
+// It is what picking algorithms compare by.
+func (t *Target) Share() int { return int(t.share.Load()) }
+
+// SetRamp sets the part of its weight, over 0 to 1, that a target takes while it starts slowly.
+func (t *Target) SetRamp(part float64) {
+	t.share.Store(max(1, int32(float64(t.weight.Load())*1000*min(part, 1))))
+}
 
 // Slots is how many requests the target may work on at a time; 0 means without limit.
 func (t *Target) Slots() int { return int(t.slots.Load()) }
