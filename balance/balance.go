@@ -44,12 +44,22 @@ func (r *Request) usable(t *target.Target) bool {
 	return t.Free() && !slices.Contains(r.Skip, t)
 }
 
+// Options say which algorithm, and what its user may set. The zero value of each field but Name is its default.
+// Options can be compared: the same options are the same algorithm.
+type Options struct {
+	Name        string        // one of Names
+	BoundedLoad float64       // hash: what a target may carry, times the mean; over 1, by default 1.25
+	MaxAge      time.Duration // least_utilization: a report that is older counts as missing; by default 10 s
+	SwitchCost  time.Duration // affinity: what a request costs more on a target without its key, until that was measured; by default 10 s
+	Memory      int           // prefix_affinity and affinity: how many prefixes or keys are remembered; by default 65,536
+}
+
 // Names lists the algorithms that New knows.
 func Names() []string { return []string{"round_robin", "weighted_round_robin", "least_connections"} }
 
-// New returns the algorithm of that name.
-func New(name string) (Picker, error) {
-	switch name {
+// New returns the algorithm that o names.
+func New(o Options) (Picker, error) {
+	switch o.Name {
 	case "round_robin":
 		return &roundRobin{weigh: func(*target.Target) int { return 1 }}, nil
 	case "weighted_round_robin":
@@ -57,7 +67,7 @@ func New(name string) (Picker, error) {
 	case "least_connections":
 		return &leastConnections{}, nil
 	}
-	return nil, fmt.Errorf("%q is not a balancing algorithm; there are %v", name, Names())
+	return nil, fmt.Errorf("%q is not a balancing algorithm; there are %v", o.Name, Names())
 }
 
 // share is one target's standing in smooth weighted round robin.

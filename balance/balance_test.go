@@ -19,7 +19,7 @@ func targets(weights ...int) []*target.Target {
 
 func pick(t testing.TB, name string, ts []*target.Target) Picker {
 	t.Helper()
-	p, err := New(name)
+	p, err := New(Options{Name: name})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +112,7 @@ func TestSkipAndSlots(t *testing.T) {
 }
 
 func TestUnknownAlgorithm(t *testing.T) {
-	if _, err := New("leastconn"); err == nil || !strings.Contains(err.Error(), "least_connections") {
+	if _, err := New(Options{Name: "leastconn"}); err == nil || !strings.Contains(err.Error(), "least_connections") {
 		t.Errorf("%v", err)
 	}
 }
@@ -121,7 +121,7 @@ func TestSharesFollowWeights(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		weights := rapid.SliceOfN(rapid.IntRange(1, 20), 1, 8).Draw(t, "weights")
 		ts := targets(weights...)
-		p, _ := New("weighted_round_robin")
+		p, _ := New(Options{Name: "weighted_round_robin"})
 		p.Set(ts)
 		total := 0
 		for _, w := range weights {
@@ -142,7 +142,7 @@ func TestSharesFollowWeights(t *testing.T) {
 func TestLeastConnectionsNeverPicksMoreThanTheLeast(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		ts := targets(rapid.SliceOfN(rapid.IntRange(1, 9), 1, 8).Draw(t, "weights")...)
-		p, _ := New("least_connections")
+		p, _ := New(Options{Name: "least_connections"})
 		p.Set(ts)
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			x := p.Pick(&Request{})
@@ -168,7 +168,7 @@ func BenchmarkPick(b *testing.B) {
 				for i := range ts {
 					ts[i] = target.New("t", "", 1, 0)
 				}
-				p, _ := New(name)
+				p, _ := New(Options{Name: name})
 				p.Set(ts)
 				b.ReportAllocs()
 				for b.Loop() {

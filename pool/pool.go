@@ -71,7 +71,7 @@ type member struct {
 
 // New returns an empty pool. The error is that of an unknown algorithm.
 func New(name string, o Options, now time.Time) (*Pool, error) {
-	picker, err := balance.New(o.Balance)
+	picker, err := balance.New(balance.Options{Name: o.Balance})
 	if err != nil {
 		return nil, fmt.Errorf("pool %s: %w", name, err)
 	}
@@ -80,7 +80,7 @@ func New(name string, o Options, now time.Time) (*Pool, error) {
 
 // Configure changes the options; targets, slots and what waits stay.
 func (p *Pool) Configure(o Options, now time.Time) error {
-	picker, err := balance.New(o.Balance)
+	picker, err := balance.New(balance.Options{Name: o.Balance})
 	if err != nil {
 		return fmt.Errorf("pool %s: %w", p.Name, err)
 	}
