@@ -1,9 +1,12 @@
 package telemetry
 
 import (
+	"encoding/binary"
+	"encoding/hex"
 	"strconv"
 	"time"
 	"unicode/utf8"
+	"unsafe"
 )
 
 // field is one field of a JSON line. Names never change their meaning: what reads them is not ours.
@@ -92,7 +95,7 @@ func (l *line) millis(f field, d time.Duration) {
 
 func (l *line) text(f field, s string) {
 	if s != "" && l.key(f) {
-		l.b = appendJSON(l.b, s)
+		l.b = appendJSON(l.b, unsafe.Slice(unsafe.StringData(s), len(s))) // it is only read
 	}
 }
 
@@ -137,7 +140,7 @@ func (l *line) json(a *Access) {
 	l.bytes(fieldReferer, a.Referer)
 	l.bytes(fieldRequestID, a.RequestID)
 	if a.Trace.Valid() && l.key(fieldTraceID) {
-		l.b = append(appendHex(append(l.b, '"'), a.Trace.ID[:]), '"')
+		l.b = append(hex.AppendEncode(append(l.b, '"'), a.Trace.ID[:]), '"')
 	}
 	l.bytes(fieldTenant, a.Tenant)
 	l.text(fieldRefused, a.Refused)
@@ -164,7 +167,8 @@ func (l *line) moment(f field, t time.Time) {
 		l.second, l.stamp = s, t.UTC().AppendFormat(l.stamp[:0], "2006-01-02T15:04:05.")
 	}
 	l.b = append(append(l.b, '"'), l.stamp...)
-	l.b = append(appendDigits(l.b, t.Nanosecond()/1000, 100_000), `Z"`...)
+	us := uint(t.Nanosecond() / 1000)
+	l.b = append(append3(append3(l.b, us/1000), us%1000), `Z"`...)
 }
 
 // combined appends a in the format that nginx and Apache call combined; the time is that of the end, as there.
@@ -194,7 +198,7 @@ func (l *line) combined(a *Access) {
 	if status == 0 && a.ClientLeft {
 		status = 499 // nginx's word for it
 	}
-	l.b = appendDigits(append(l.b, `" `...), status, 100)
+	l.b = append3(append(l.b, `" `...), uint(status)%1000)
 	l.b = strconv.AppendInt(append(l.b, ' '), a.BytesOut, 10)
 	l.b = append(l.b, ` "`...)
 	l.b = appendOrDash(l.b, a.Referer)
@@ -212,105 +216,93 @@ func appendOrDash(dst, s []byte) []byte {
 
 // appendCombined escapes as nginx does: quotes, backslashes and what is not printable ASCII become \xXX.
 func appendCombined(dst, s []byte) []byte {
-	const hex = "0123456789ABCDEF"
+	const digits = "0123456789ABCDEF"
 	from := 0
 	for i, c := range s {
 		if c >= 0x20 && c < 0x7f && c != '"' && c != '\\' {
 			continue
 		}
-		dst = append(append(dst, s[from:i]...), '\\', 'x', hex[c>>4], hex[c&15])
+		dst = append(append(dst, s[from:i]...), '\\', 'x', digits[c>>4], digits[c&15])
 		from = i + 1
 	}
 	return append(dst, s[from:]...)
 }
 
-// plain marks the bytes that stand for themselves in a JSON string.
-var plain = func() (t [256]bool) {
-	for c := 0x20; c < utf8.RuneSelf; c++ {
-		t[c] = c != '"' && c != '\\'
-	}
-	return t
-}()
-
 // appendJSON appends s as a JSON string. Bytes that are not UTF-8 become U+FFFD.
-func appendJSON[T []byte | string](dst []byte, s T) []byte {
-	const hex = "0123456789abcdef"
-	dst = append(dst, '"')
-	from := 0
-	for i := 0; i < len(s); {
-		c := s[i]
-		if plain[c] {
-			i++
-			continue
-		}
-		size := 1
-		if c >= utf8.RuneSelf {
-			var r rune
-			r, size = decodeRune(s, i)
-			if r != utf8.RuneError && r != '\u2028' && r != '\u2029' || r == utf8.RuneError && size > 1 {
-				i += size
-				continue
-			}
-			dst = append(dst, s[from:i]...)
-			switch r {
-			case '\u2028': // these two end a line in JavaScript
-				dst = append(dst, `\u2028`...)
-			case '\u2029':
-				dst = append(dst, `\u2029`...)
-			default:
-				dst = append(dst, `\ufffd`...)
-			}
-		} else {
-			dst = append(dst, s[from:i]...)
-			switch c {
-			case '"', '\\':
-				dst = append(dst, '\\', c)
-			case '\b':
-				dst = append(dst, '\\', 'b')
-			case '\f':
-				dst = append(dst, '\\', 'f')
-			case '\n':
-				dst = append(dst, '\\', 'n')
-			case '\r':
-				dst = append(dst, '\\', 'r')
-			case '\t':
-				dst = append(dst, '\\', 't')
-			default:
-				dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
-			}
-		}
-		i += size
-		from = i
+func appendJSON(dst, s []byte) []byte {
+	n := plain(s)
+	dst = append(append(dst, '"'), s[:n]...)
+	for s = s[n:]; len(s) > 0; s = s[n:] {
+		dst, n = appendEscape(dst, s)
+		more := plain(s[n:])
+		dst = append(dst, s[n:n+more]...)
+		n += more
 	}
-	return append(append(dst, s[from:]...), '"')
+	return append(dst, '"')
 }
 
-// decodeRune decodes the rune at i; the copy of at most four bytes lets one function serve bytes and strings.
-func decodeRune[T []byte | string](s T, i int) (rune, int) {
-	var b [utf8.UTFMax]byte
-	n := copy(b[:], s[i:])
-	return utf8.DecodeRune(b[:n])
+// plain is how many bytes at the start of s stand for themselves in a JSON string.
+func plain(s []byte) int {
+	n := 0
+	for n+8 <= len(s) && allPlain(s[n:]) {
+		n += 8
+	}
+	if len(s) >= 8 && n+8 > len(s) && allPlain(s[len(s)-8:]) {
+		return len(s)
+	}
+	for n < len(s) && s[n] >= 0x20 && s[n] < utf8.RuneSelf && s[n] != '"' && s[n] != '\\' {
+		n++
+	}
+	return n
+}
+
+// allPlain looks at the first eight bytes of s at once, as nearly all are plain: the high bits of the sum tell control
+// characters, quotes, backslashes and what is not ASCII. A borrow can only come from a byte that is itself one of these.
+func allPlain(s []byte) bool {
+	const each = 0x0101010101010101
+	x := binary.LittleEndian.Uint64(s)
+	return (x|(x-each*0x20)|((x^each*'"')-each)|((x^each*'\\')-each))&(each*0x80) == 0
+}
+
+// appendEscape appends the first character of s, which is not plain, and says how many bytes it took.
+func appendEscape(dst, s []byte) ([]byte, int) {
+	const digits = "0123456789abcdef"
+	switch c := s[0]; {
+	case c == '"', c == '\\':
+		return append(dst, '\\', c), 1
+	case c == '\b':
+		return append(dst, `\b`...), 1
+	case c == '\f':
+		return append(dst, `\f`...), 1
+	case c == '\n':
+		return append(dst, `\n`...), 1
+	case c == '\r':
+		return append(dst, `\r`...), 1
+	case c == '\t':
+		return append(dst, `\t`...), 1
+	case c < utf8.RuneSelf:
+		return append(dst, '\\', 'u', '0', '0', digits[c>>4], digits[c&15]), 1
+	}
+	r, n := utf8.DecodeRune(s)
+	switch {
+	case r == utf8.RuneError && n == 1:
+		return append(dst, `\ufffd`...), 1
+	case r == '\u2028': // this and the next end a line in JavaScript
+		return append(dst, `\u2028`...), n
+	case r == '\u2029':
+		return append(dst, `\u2029`...), n
+	}
+	return append(dst, s[:n]...), n
 }
 
 // appendMillis appends d in milliseconds with three digits behind the point. Less than nothing is nothing.
 func appendMillis(dst []byte, d time.Duration) []byte {
 	us := max(d.Microseconds(), 0)
 	dst = strconv.AppendInt(dst, us/1000, 10)
-	return appendDigits(append(dst, '.'), int(us%1000), 100)
+	return append3(append(dst, '.'), uint(us%1000))
 }
 
-// appendDigits appends n with leading zeros; unit is the weight of its first digit.
-func appendDigits(dst []byte, n, unit int) []byte {
-	for ; unit > 0; unit /= 10 {
-		dst = append(dst, byte('0'+n/unit%10))
-	}
-	return dst
-}
-
-func appendHex(dst, src []byte) []byte {
-	const hex = "0123456789abcdef"
-	for _, c := range src {
-		dst = append(dst, hex[c>>4], hex[c&15])
-	}
-	return dst
+// append3 appends n, which is under 1000, as three digits.
+func append3(dst []byte, n uint) []byte {
+	return append(dst, byte('0'+n/100), byte('0'+n/10%10), byte('0'+n%10))
 }
