@@ -2,6 +2,8 @@ package config
 
 import (
 	"flag"
+	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -145,25 +147,129 @@ func TestEveryKeyIsRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	fixed := DefaultPool()
-	fixed.Balance = "weighted_round_robin"
-	fixed.Targets = []Target{{"127.0.0.1:9001", 3}, {"127.0.0.1:9002", 1}}
+	fixed.Balance = "hash"
+	fixed.HashBy = Key{"json", "user"}
+	fixed.ProxyProtocol = "v2"
+	fixed.Targets = []Target{{"127.0.0.1:9001", 3, 8}, {"127.0.0.1:9002", 1, 0}}
 	fixed.Ejection.Off = true
+	prefixes, loras, bytes := DefaultPool(), DefaultPool(), DefaultPool()
+	for i, p := range []*Pool{&prefixes, &loras, &bytes} {
+		p.Concurrency = 1
+		p.Targets = []Target{{fmt.Sprintf("127.0.0.1:%d", 9003+i), 1, 0}}
+		p.Queue.Order, p.Queue.MaxWait = "shortest_first", of(30*time.Second)
+	}
+	prefixes.Balance, prefixes.Prefix, prefixes.Queue.Order = "prefix_affinity", &Prefix{StringList{"input"}, 512}, "deadline"
+	loras.Balance, loras.Affinity, loras.TLS = "affinity", &Affinity{Key{"json", "options.lora"}, of(12 * time.Second)}, &TargetTLS{}
+	loras.Queue.Size, bytes.Queue.Size = &RequestSize{Header: "X-Tokens"}, &RequestSize{Bytes: true}
+	plain := DefaultRoute()
+	plain.Pool = "fixed"
+	with := func(change func(*Route)) Route {
+		r := DefaultRoute()
+		change(&r)
+		return r
+	}
+	named := func(r Route, name string) Route {
+		r.Name = name
+		return r
+	}
 	want := &Config{
 		Listen: []Listen{{
-			Address:         "127.0.0.1:8080",
-			Routes:          []Route{{"api.example.com", "/v1/images/*", "inference"}, {Pool: "fixed"}},
+			Address:   "127.0.0.1:8080",
+			Protocols: []string{"h1", "h2", "h3"},
+			Engine:    "goroutine",
+			TLS: &TLS{
+				Certificates: []Certificate{{"site.pem", "site-key.pem"}},
+				ACME:         &ACME{StringList{"www.example.com", "example.com"}, "ops@example.com", "https://127.0.0.1:14000/dir", "pebble.pem", "/var/lib/acme"},
+				MinVersion:   "1.3",
+				ClientAuth:   &ClientAuth{StringList{"clients.pem"}, StringList{"a.crl", "b.crl"}, "request"},
+			},
+			ProxyProtocol:  &ProxyProtocol{networks("10.0.0.0/8", "::1/128"), false},
+			TrustedProxies: networks("192.0.2.7/32"),
+			Allow:          networks("10.0.0.0/8", "2001:db8::/32"),
+			Deny:           networks("10.1.0.0/16"),
+			Routes: []Route{
+				{
+					Name: "images", Host: "api.example.com", Path: "/v1/images/*", Methods: StringList{"POST", "PUT"},
+					Headers: map[string]Match{"X-Model": {Prefix: "sd-"}, "Authorization": {Present: new(true)}},
+					Query:   map[string]Match{"version": {Exact: new("2")}, "debug": {Present: new(false)}},
+					Cookies: map[string]Match{"beta": {Regexp: "^[0-9]+$"}},
+					Pool:    "inference",
+					Rewrite: &Rewrite{StripPrefix: "/v1", AddPrefix: "/api", Regexp: &RewriteRegexp{"^/user/([0-9]+)", "/u/$1"}},
+					RequestHeaders: HeaderEdits{
+						Set: map[string]string{"X-Env": "production"}, Add: map[string]string{"X-Tag": "a"}, Remove: StringList{"X-Debug"},
+					},
+					ResponseHeaders: HeaderEdits{Remove: StringList{"Server", "X-Powered-By"}},
+					Mirror:          &Mirror{"fixed", 12.5, MiB},
+					Timeouts:        RouteTimeouts{of(time.Second), of(20 * time.Second), of(2 * time.Minute), of(time.Minute)},
+					Limits:          RouteLimits{new(Size(0))},
+					RateLimits:      []RateLimit{{Key{"header", "X-Api-Key"}, 10, 20}, {Key{"all", ""}, 2.5, 3}},
+					Priority:        Priority{"X-Priority", 5, 2},
+					Deadline:        Deadline{"X-Deadline", of(30 * time.Second)},
+					Tenant:          Key{"header", "Authorization"},
+					Heartbeat:       of(15 * time.Second),
+					Hedge:           &Hedge{of(500 * time.Millisecond)},
+					Retry:           Retry{2, true},
+					Debug:           true,
+				},
+				with(func(r *Route) {
+					r.Name, r.Path, r.Methods = "127.0.0.1:8080/split", "/split", StringList{"GET"}
+					r.Split, r.SplitBy = []Arm{{"fixed", 95}, {"inference", 0}}, Key{"cookie", "session"}
+				}),
+				with(func(r *Route) {
+					r.Name, r.Host, r.Redirect = "old.example.com/*", "old.example.com", &Redirect{"https://www.example.com{uri}", 301}
+				}),
+				with(func(r *Route) {
+					r.Name, r.Path = "127.0.0.1:8080/", "/"
+					r.Respond = &Respond{404, "nothing", map[string]string{"Content-Type": "text/plain"}}
+				}),
+				with(func(r *Route) {
+					r.Name, r.Path, r.Pool, r.Rewrite = "127.0.0.1:8080/rewritten", "/rewritten", "fixed", &Rewrite{Path: "/index"}
+					r.Priority.Default, r.Deadline.After = 3, of(5*time.Second)
+					r.Hedge, r.Mirror = &Hedge{of(time.Second)}, &Mirror{"inference", 100, 64 * KiB}
+				}),
+				with(func(r *Route) {
+					r.Name, r.Path, r.Pool, r.Deadline = "127.0.0.1:8080/prefixes", "/prefixes", "prefixes", Deadline{Header: "X-Deadline"}
+				}),
+				with(func(r *Route) {
+					r.Name, r.Path, r.Split = "127.0.0.1:8080/loras", "/loras", []Arm{{"loras", 1}, {"bytes", 1}}
+				}),
+				named(plain, "127.0.0.1:8080/*"),
+			},
 			Via:             true,
 			ForwardedHeader: true,
+		}, {
+			Address: "unix:/run/weir.sock", Engine: "loop", Protocols: []string{"h1", "h2c"},
+			Routes: []Route{named(plain, "unix:/run/weir.sock/*")},
+		}, {
+			Address: "127.0.0.1:8443", Engine: "auto", Protocols: []string{"h1", "h2"},
+			TLS: &TLS{
+				Certificates: []Certificate{{"b.pem", "b-key.pem"}}, MinVersion: "1.2",
+				Ciphers: []string{"TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"},
+			},
+			Routes: []Route{named(plain, "127.0.0.1:8443/*")},
 		}},
-		Admin:    Admin{"127.0.0.1:9901", "hunter2"},
-		State:    "/var/lib/weir",
-		Log:      Log{"debug", "json"},
-		Limits:   Limits{65536, 16384, 10_000_000, 5000},
-		Timeouts: Timeouts{of(5 * time.Second), of(90 * time.Second)},
-		Pools: map[string]*Pool{"fixed": &fixed, "inference": {
-			Balance:     "round_robin",
+		Admin:       Admin{"127.0.0.1:9901", "hunter2", AdminTLS{"admin.pem", "admin-key.pem", "admins.pem"}},
+		State:       "/var/lib/weir",
+		Log:         Log{"debug", "json"},
+		AccessLog:   &AccessLog{"/var/log/weir/access.log", "combined", 0.25, false, of(time.Second), true, StringList{"user_agent", "referer"}},
+		Tracing:     &Tracing{"http://127.0.0.1:4317", "grpc", 1, "edge"},
+		Limits:      Limits{65536, 16384, 10_000_000, 5000, ClientLimits{100, 50, 24, 56}},
+		Timeouts:    Timeouts{of(5 * time.Second), of(20 * time.Second), KiB, of(90 * time.Second)},
+		Watch:       true,
+		SessionKeys: []string{"hunter2-and-enough-of-it", "another-one-of-26-letters!"},
+		DebugFrom:   networks("10.0.0.0/8"),
+		Pools: map[string]*Pool{"fixed": &fixed, "prefixes": &prefixes, "loras": &loras, "bytes": &bytes, "inference": {
+			Balance:     "least_utilization",
+			Utilization: &Utilization{"kv_cache", of(5 * time.Second)},
+			LoadReport:  "orca",
+			SlowStart:   of(2 * time.Minute),
+			Sticky:      &Sticky{"weir", of(time.Hour), "none", "always", of(5 * time.Second)},
+			Retries:     Retries{10, 1},
+			Protocol:    "h2",
+			TLS:         &TargetTLS{CA: StringList{"targets.pem"}, ServerName: "targets.internal", Cert: "weir.pem", Key: "weir-key.pem"},
+			Agent:       &Agent{9101, of(10 * time.Second)},
 			Concurrency: 2,
-			Queue:       Queue{500, of(2 * time.Minute)},
+			Queue:       Queue{500, of(2 * time.Minute), "shortest_first", &RequestSize{JSON: StringList{"steps", "n"}}, of(45 * time.Second), true},
 			Timeouts:    PoolTimeouts{of(250 * time.Millisecond), of(24 * time.Hour), of(90 * time.Minute), of(30 * time.Second)},
 			Health: &Health{
 				Path: "/health/ready", Method: "POST", Interval: of(10 * time.Second), Timeout: of(2 * time.Second), Healthy: 1, Unhealthy: 3,
@@ -201,6 +307,9 @@ func TestEveryKeyIsRead(t *testing.T) {
 	}
 	if !reflect.DeepEqual(cfg, want) {
 		t.Errorf("got  %+v\nwant %+v", cfg, want)
+		for i := range want.Listen {
+			t.Errorf("got  %+v\nwant %+v", cfg.Listen[i], want.Listen[i])
+		}
 		for name := range want.Pools {
 			t.Errorf("%s:\ngot  %+v\nwant %+v", name, cfg.Pools[name], want.Pools[name])
 		}
@@ -224,6 +333,9 @@ func allKeys(t reflect.Type) []string {
 	case reflect.Pointer, reflect.Slice, reflect.Map:
 		return allKeys(t.Elem())
 	case reflect.Struct:
+		if t == reflect.TypeFor[Key]() || t == reflect.TypeFor[Network]() {
+			return nil
+		}
 		var all []string
 		for _, f := range fields(t) {
 			all = append(all, f.name)
@@ -253,15 +365,22 @@ pools:
 		what      string
 		got, want any
 	}{
-		{"limits", cfg.Limits, Limits{Header: 32 << 10, URI: 8 << 10}},
-		{"timeouts", cfg.Timeouts, Timeouts{of(10 * time.Second), of(75 * time.Second)}},
+		{"limits", cfg.Limits, Limits{Header: 32 << 10, URI: 8 << 10, Clients: ClientLimits{0, 0, 32, 64}}},
+		{"timeouts", cfg.Timeouts, Timeouts{of(10 * time.Second), of(30 * time.Second), 0, of(75 * time.Second)}},
+		{"debug_from", cfg.DebugFrom, networks("127.0.0.0/8", "::1/128")},
+		{"protocols", cfg.Listen[0].Protocols, []string{"h1", "h2c"}},
+		{"engine", cfg.Listen[0].Engine, "auto"},
+		{"route", cfg.Listen[0].Routes[0], Route{Name: ":8080/*", Pool: "fixed", Priority: Priority{Max: 10}, Retry: Retry{Attempts: 3}}},
 		{"admin", cfg.Admin, Admin{Address: "127.0.0.1:9900"}},
 		{"state", cfg.State, "weir-state"},
 		{"log", cfg.Log, Log{"info", "auto"}},
 		{"balance", fixed.Balance, "least_connections"},
 		{"concurrency", fixed.Concurrency, 0},
 		{"weight", fixed.Targets[0].Weight, 1},
-		{"queue", fixed.Queue, Queue{1000, of(time.Minute)}},
+		{"queue", fixed.Queue, Queue{Limit: 1000, Timeout: of(time.Minute), Order: "fifo"}},
+		{"retries", fixed.Retries, Retries{20, 3}},
+		{"protocol", fixed.Protocol, "h1"},
+		{"load_report", fixed.LoadReport, "off"},
 		{"pool timeouts", fixed.Timeouts, PoolTimeouts{of(5 * time.Second), of(time.Minute), of(5 * time.Minute), of(time.Minute)}},
 		{"ejection", fixed.Ejection, Ejection{5, of(30 * time.Second), of(5 * time.Minute), 10, false}},
 		{"fail_open", fixed.FailOpen, 1},
@@ -368,6 +487,14 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+func networks(all ...string) []Network {
+	var ns []Network
+	for _, n := range all {
+		ns = append(ns, Network{netip.MustParsePrefix(n)})
+	}
+	return ns
 }
 
 func of(d time.Duration) Duration { return Duration(d) }

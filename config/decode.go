@@ -25,7 +25,11 @@ type field struct {
 	maximum  *float64
 	above    *float64 // exclusive minimum
 	notEmpty bool
+	keys     []string // the kinds of Key that are allowed
 }
+
+// items is what is asked of the items of a list.
+func (f field) items() field { return field{name: f.name, noun: f.noun, enum: f.enum} }
 
 // fields reads the tags of a struct type. The jsonschema tags are those of
 // [Schema], so that a file is held to what the schema promises.
@@ -33,7 +37,7 @@ func fields(t reflect.Type) []field {
 	var all []field
 	for i := range t.NumField() {
 		sf := t.Field(i)
-		f := field{name: sf.Tag.Get("yaml"), index: i, noun: sf.Tag.Get("noun"), example: sf.Tag.Get("example")}
+		f := field{name: sf.Tag.Get("yaml"), index: i, noun: sf.Tag.Get("noun"), example: sf.Tag.Get("example"), keys: strings.Fields(sf.Tag.Get("keys"))}
 		if f.name == "-" {
 			continue
 		}
@@ -97,23 +101,22 @@ func (d *decoder) decode(n *node, v reflect.Value, path string, f field) {
 		return
 	}
 	switch p := v.Addr().Interface().(type) {
-	case *Duration:
-		quantity(d, n, p, path, parseDuration)
+	case form:
+		if err := p.parse(n.text); err != nil { // a mapping or a list has no text, which is of no form
+			d.fail(path, "%s %v", n.describe(), err)
+		}
 		return
-	case *Size:
-		quantity(d, n, p, path, parseSize)
+	case *Key:
+		d.key(n, p, path, f)
 		return
-	case *Target:
-		switch n.kind {
-		case stringKind:
-			p.Address = n.text
-			return
-		case mapKind:
-		default:
-			d.mismatch(n, path, `a target; write "127.0.0.1:9001" or {address: "127.0.0.1:9001", weight: 1}`)
+	case shorthand:
+		if n.scalar() {
+			known := fields(v.Type())
+			i := slices.IndexFunc(known, func(f field) bool { return f.name == p.short() })
+			d.decode(n, v.Field(known[i].index), path, known[i])
 			return
 		}
-	case *StatusList:
+	case *StatusList, *StringList:
 		if n.kind != listKind {
 			n = &node{kind: listKind, at: n.at, items: []*node{n}}
 		}
@@ -204,8 +207,23 @@ func (d *decoder) structure(n *node, v reflect.Value, path string) {
 	}
 }
 
+// samples are structs whose keys depend on each other, so that tags cannot
+// say what is needed.
+var samples = map[reflect.Type]string{
+	reflect.TypeFor[Route]():       "{pool: api}",
+	reflect.TypeFor[Match]():       "{prefix: a}",
+	reflect.TypeFor[TLS]():         "{certificates: [{cert: site.pem, key: site-key.pem}]}",
+	reflect.TypeFor[RequestSize](): "{json: steps}",
+	reflect.TypeFor[HeaderEdits](): "{set: {X-Env: production}}",
+	reflect.TypeFor[Rewrite]():     "{strip_prefix: /api}",
+	reflect.TypeFor[Sticky]():      "{duration: 1h}",
+}
+
 // sample shows the keys of a struct that a file must give, or else its first.
 func (d *decoder) sample(t reflect.Type) string {
+	if s := samples[t]; s != "" {
+		return s
+	}
 	var parts []string
 	for _, f := range fields(t) {
 		if f.required {
@@ -260,15 +278,17 @@ func (d *decoder) list(n *node, v reflect.Value, path string, f field) {
 		at := item(path, i)
 		d.where[at] = one.at
 		value := fresh(v.Type().Elem())
-		d.decode(one, value, at, field{})
+		d.decode(one, value, at, f.items())
 		l = reflect.Append(l, value)
 	}
 	v.Set(l)
 }
 
 func (d *decoder) text(n *node, v reflect.Value, path string, f field) {
-	switch {
-	case n.kind == intKind || n.kind == floatKind || n.kind == boolKind:
+	switch plain := n.kind == intKind || n.kind == floatKind || n.kind == boolKind; {
+	case plain && f.enum != nil && !slices.Contains(f.enum, n.text):
+		d.fail(path, "%s is not %s; %s", n.describe(), f.noun, didYouMean(n.text, f.enum))
+	case plain:
 		example := f.example
 		if !strings.HasPrefix(example, `"`) {
 			example = strconv.Quote(n.text)
@@ -276,6 +296,8 @@ func (d *decoder) text(n *node, v reflect.Value, path string, f field) {
 		d.fail(path, "%s is not text here; put it in quotes, as in %s", n.text, example)
 	case n.kind != stringKind:
 		d.mismatch(n, path, "text; write one value")
+	case n.text == "" && f.notEmpty && f.required:
+		d.fail(path, "is empty; write for example %s", f.example)
 	case n.text == "" && f.notEmpty:
 		d.fail(path, "is empty; write a value, or remove it for the default")
 	case f.enum != nil && !slices.Contains(f.enum, n.text):
@@ -321,6 +343,9 @@ func (n *node) numeric() bool {
 	return n.kind == intKind || n.kind == floatKind || n.fromEnv()
 }
 
+// scalar reports whether n is one value, not a mapping or a list.
+func (n *node) scalar() bool { return n.kind != mapKind && n.kind != listKind }
+
 // fromEnv reports whether n holds what the environment said.
 func (n *node) fromEnv() bool { return n.kind == stringKind && n.source != "" }
 
@@ -336,7 +361,7 @@ func (n *node) unquote(err error) string {
 func (d *decoder) inRange(n *node, x float64, path string, f field) bool {
 	switch {
 	case f.minimum != nil && f.maximum != nil && (x < *f.minimum || x > *f.maximum):
-		d.fail(path, "%s is not from %g to %g", n.describe(), *f.minimum, *f.maximum)
+		d.fail(path, "%s is not from %s to %s", n.describe(), decimal(*f.minimum), decimal(*f.maximum))
 	case f.minimum != nil && x < *f.minimum:
 		d.fail(path, "%s is too small; write %g or more", n.describe(), *f.minimum)
 	case f.above != nil && x <= *f.above:
@@ -347,6 +372,9 @@ func (d *decoder) inRange(n *node, x float64, path string, f field) bool {
 	return false
 }
 
+// decimal writes a number as a person would.
+func decimal(x float64) string { return strconv.FormatFloat(x, 'f', -1, 64) }
+
 func (d *decoder) boolean(n *node, v reflect.Value, path string) {
 	is, err := strconv.ParseBool(strings.ToLower(n.text))
 	if (n.kind == boolKind || n.fromEnv()) && err == nil {
@@ -356,14 +384,33 @@ func (d *decoder) boolean(n *node, v reflect.Value, path string) {
 	d.mismatch(n, path, "true or false"+n.unquote(err))
 }
 
-// quantity sets a number with a unit.
-func quantity[T Duration | Size](d *decoder, n *node, to *T, path string, parse func(string) (T, error)) {
-	value, err := parse(n.text) // a mapping or a list has no text, which is no quantity either
-	if err != nil {
-		d.fail(path, "%s %v", n.describe(), err)
-		return
+// key sets a key of a request that is of one of the kinds f allows.
+func (d *decoder) key(n *node, to *Key, path string, f field) {
+	kind, name, named := strings.Cut(n.text, ":")
+	var forms []string
+	for _, k := range f.keys {
+		if needsName(k) {
+			forms = append(forms, k+":NAME")
+		} else {
+			forms = append(forms, k)
+		}
 	}
-	*to = value
+	switch {
+	case n.kind != stringKind:
+		d.mismatch(n, path, "a key of a request; "+didYouMean("", forms))
+	case !slices.Contains(f.keys, kind):
+		d.fail(path, "%s is not a key of a request that can stand here; %s", n.describe(), didYouMean(n.text, forms))
+	case needsName(kind) && !named:
+		d.fail(path, "%s does not say which %s; write for example %q", n.describe(), keyNouns[kind], keyExamples[kind])
+	case !needsName(kind) && named:
+		d.fail(path, "%s has a name where none belongs; write %q", n.describe(), kind)
+	case kind == KeyJSON && !isFieldPath(name):
+		d.fail(path, "%s does not name a field; write names with dots between them, as in %q", n.describe(), keyExamples[kind])
+	case (kind == KeyHeader || kind == KeyCookie) && !isToken(name):
+		d.fail(path, "%s does not name a %s; write for example %q", n.describe(), keyNouns[kind], keyExamples[kind])
+	default:
+		*to = Key{Kind: kind, Name: name}
+	}
 }
 
 // free converts a value of any form to what encoding/json would give, so

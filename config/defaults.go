@@ -1,6 +1,9 @@
 package config
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // Intervals of a [Health] check that names none. They differ because the
 // first pass of an instance is part of its cold start, and checks of
@@ -14,25 +17,87 @@ const (
 // needs a listener and a pool.
 func Default() Config {
 	return Config{
-		Admin:    Admin{Address: "127.0.0.1:9900"},
-		State:    "weir-state",
-		Log:      Log{Level: "info", Format: "auto"},
-		Limits:   Limits{Header: 32 * KiB, URI: 8 * KiB},
-		Timeouts: Timeouts{Header: seconds(10), KeepAlive: seconds(75)},
+		Admin:     Admin{Address: "127.0.0.1:9900"},
+		State:     "weir-state",
+		Log:       Log{Level: "info", Format: "auto"},
+		Limits:    Limits{Header: 32 * KiB, URI: 8 * KiB, Clients: ClientLimits{Network4: 32, Network6: 64}},
+		Timeouts:  Timeouts{Header: seconds(10), Body: seconds(30), KeepAlive: seconds(75)},
+		DebugFrom: []Network{{netip.MustParsePrefix("127.0.0.0/8")}, {netip.MustParsePrefix("::1/128")}},
 	}
 }
+
+// DefaultAccessLog is `access_log: {}`.
+func DefaultAccessLog() AccessLog {
+	return AccessLog{Path: "stderr", Format: "json", Sample: 1, KeepErrors: true, Slow: seconds(5)}
+}
+
+// DefaultTracing is tracing whose endpoint alone is given.
+func DefaultTracing() Tracing { return Tracing{Protocol: "http", Sample: 0.1, Service: "weir"} }
+
+// DefaultListen is a listener whose address and routes alone are given. Its
+// Protocols are empty: Parse fills them in.
+func DefaultListen() Listen { return Listen{Engine: EngineAuto} }
+
+// DefaultTLS is the tls of a listener that says nothing.
+func DefaultTLS() TLS { return TLS{MinVersion: "1.2"} }
+
+// DefaultClientAuth is client_auth whose authorities alone are given.
+func DefaultClientAuth() ClientAuth { return ClientAuth{Mode: "require"} }
+
+// DefaultProxyProtocol is proxy_protocol whose networks alone are given.
+func DefaultProxyProtocol() ProxyProtocol { return ProxyProtocol{Required: true} }
+
+// DefaultRoute is a route whose action alone is given. Its Name is empty:
+// Parse fills it in.
+func DefaultRoute() Route {
+	return Route{Priority: Priority{Max: 10}, Retry: Retry{Attempts: 3}}
+}
+
+// DefaultArm is a part of a split whose pool alone is given.
+func DefaultArm() Arm { return Arm{Weight: 1} }
+
+// DefaultRedirect is a redirect whose target alone is given.
+func DefaultRedirect() Redirect { return Redirect{Status: 308} }
+
+// DefaultRespond is `respond: {}`.
+func DefaultRespond() Respond { return Respond{Status: 200} }
+
+// DefaultMirror is a mirror whose pool alone is given.
+func DefaultMirror() Mirror { return Mirror{Percent: 100, MaxBody: 64 * KiB} }
 
 // DefaultPool is a pool that says nothing.
 func DefaultPool() Pool {
 	return Pool{
-		Balance:  LeastConnections,
-		Queue:    Queue{Limit: 1000, Timeout: seconds(60)},
-		Timeouts: PoolTimeouts{Connect: seconds(5), FirstByte: seconds(60), Idle: seconds(300), KeepAlive: seconds(60)},
-		Ejection: Ejection{ConsecutiveFailures: 5, Base: seconds(30), Max: seconds(300), MaxPercent: 10},
-		FailOpen: 1,
-		Drain:    seconds(300),
+		Balance:    LeastConnections,
+		Queue:      Queue{Limit: 1000, Timeout: seconds(60), Order: OrderFIFO},
+		Timeouts:   PoolTimeouts{Connect: seconds(5), FirstByte: seconds(60), Idle: seconds(300), KeepAlive: seconds(60)},
+		Retries:    Retries{BudgetPercent: 20, Min: 3},
+		Protocol:   ProtocolH1,
+		LoadReport: "off",
+		Ejection:   Ejection{ConsecutiveFailures: 5, Base: seconds(30), Max: seconds(300), MaxPercent: 10},
+		FailOpen:   1,
+		Drain:      seconds(300),
 	}
 }
+
+// DefaultPrefix is `prefix: {}`: the fields of chat and of plain completions.
+func DefaultPrefix() Prefix { return Prefix{JSON: StringList{"messages", "prompt"}, Block: 256} }
+
+// DefaultAffinity is affinity whose key alone is given.
+func DefaultAffinity() Affinity { return Affinity{SwitchCost: seconds(5)} }
+
+// DefaultUtilization is `utilization: {}`.
+func DefaultUtilization() Utilization {
+	return Utilization{Metric: "gpu_utilization", MaxAge: seconds(10)}
+}
+
+// DefaultSticky is `sticky: {}`.
+func DefaultSticky() Sticky {
+	return Sticky{Cookie: "weir_session", Duration: seconds(86_400), SameSite: "lax", Secure: "auto"}
+}
+
+// DefaultAgent is an agent whose port alone is given.
+func DefaultAgent() Agent { return Agent{Interval: seconds(2)} }
 
 // DefaultTarget is a target whose address alone is given.
 func DefaultTarget() Target { return Target{Weight: 1} }
@@ -96,14 +161,41 @@ func DefaultQueuePolicy() QueuePolicy { return QueuePolicy{WaitP95: seconds(2)} 
 // wherever a file makes a new one: in a map, a list or behind a pointer.
 type defaulter interface{ setDefaults() }
 
-func (c *Config) setDefaults()      { *c = Default() }
-func (p *Pool) setDefaults()        { *p = DefaultPool() }
-func (t *Target) setDefaults()      { *t = DefaultTarget() }
-func (h *Health) setDefaults()      { *h = DefaultHealth() }
-func (c *Check) setDefaults()       { *c = DefaultCheck() }
-func (t *Template) setDefaults()    { *t = DefaultTemplate() }
-func (w *WarmUp) setDefaults()      { *w = DefaultWarmUp() }
-func (s *Scale) setDefaults()       { *s = DefaultScale() }
-func (q *QueuePolicy) setDefaults() { *q = DefaultQueuePolicy() }
+func (c *Config) setDefaults()        { *c = Default() }
+func (a *AccessLog) setDefaults()     { *a = DefaultAccessLog() }
+func (t *Tracing) setDefaults()       { *t = DefaultTracing() }
+func (l *Listen) setDefaults()        { *l = DefaultListen() }
+func (t *TLS) setDefaults()           { *t = DefaultTLS() }
+func (c *ClientAuth) setDefaults()    { *c = DefaultClientAuth() }
+func (p *ProxyProtocol) setDefaults() { *p = DefaultProxyProtocol() }
+func (r *Route) setDefaults()         { *r = DefaultRoute() }
+func (a *Arm) setDefaults()           { *a = DefaultArm() }
+func (r *Redirect) setDefaults()      { *r = DefaultRedirect() }
+func (r *Respond) setDefaults()       { *r = DefaultRespond() }
+func (m *Mirror) setDefaults()        { *m = DefaultMirror() }
+func (p *Pool) setDefaults()          { *p = DefaultPool() }
+func (p *Prefix) setDefaults()        { *p = DefaultPrefix() }
+func (a *Affinity) setDefaults()      { *a = DefaultAffinity() }
+func (u *Utilization) setDefaults()   { *u = DefaultUtilization() }
+func (s *Sticky) setDefaults()        { *s = DefaultSticky() }
+func (a *Agent) setDefaults()         { *a = DefaultAgent() }
+func (t *Target) setDefaults()        { *t = DefaultTarget() }
+func (h *Health) setDefaults()        { *h = DefaultHealth() }
+func (c *Check) setDefaults()         { *c = DefaultCheck() }
+func (t *Template) setDefaults()      { *t = DefaultTemplate() }
+func (w *WarmUp) setDefaults()        { *w = DefaultWarmUp() }
+func (s *Scale) setDefaults()         { *s = DefaultScale() }
+func (q *QueuePolicy) setDefaults()   { *q = DefaultQueuePolicy() }
+
+// everyDefault is one of each, for the schema.
+func everyDefault() []any {
+	return []any{
+		Default(), DefaultAccessLog(), DefaultTracing(),
+		DefaultListen(), DefaultTLS(), DefaultClientAuth(), DefaultProxyProtocol(),
+		DefaultRoute(), DefaultArm(), DefaultRedirect(), DefaultRespond(), DefaultMirror(),
+		DefaultPool(), DefaultPrefix(), DefaultAffinity(), DefaultUtilization(), DefaultSticky(), DefaultAgent(), DefaultTarget(),
+		DefaultHealth(), DefaultCheck(), DefaultTemplate(), DefaultWarmUp(), DefaultScale(), DefaultQueuePolicy(),
+	}
+}
 
 func seconds(n int) Duration { return Duration(n) * Duration(time.Second) }

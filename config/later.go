@@ -8,14 +8,9 @@ import "reflect"
 
 // laterKeys are keys by the struct they will belong to.
 var laterKeys = map[reflect.Type][]string{
-	reflect.TypeFor[Config]():       {"alarms", "dns", "jobs", "metrics", "peers", "regions", "tenants", "traces"},
-	reflect.TypeFor[Listen]():       {"http2", "http3", "protocol", "proxy_protocol", "rate_limit", "tls"},
-	reflect.TypeFor[Route]():        {"answer", "cookie", "header", "method", "mirror", "pools", "query", "rate_limit", "redirect", "split", "timeouts", "weight"},
-	reflect.TypeFor[Admin]():        {"tls"},
-	reflect.TypeFor[Log]():          {"access"},
-	reflect.TypeFor[Pool]():         {"alarms", "cost", "discover", "hash", "jobs", "preset", "priority", "proxy_protocol", "refresh", "retries", "schedule", "slow_start", "sticky", "tls", "warm_pool"},
-	reflect.TypeFor[Target]():       {"priority", "slots", "zone"},
-	reflect.TypeFor[Queue]():        {"fair", "priorities"},
+	reflect.TypeFor[Config]():       {"alarms", "dns", "jobs", "metrics", "peers", "regions", "tenants"},
+	reflect.TypeFor[Pool]():         {"alarms", "cost", "discover", "jobs", "preset", "refresh", "schedule", "warm_pool"},
+	reflect.TypeFor[Target]():       {"priority", "zone"},
 	reflect.TypeFor[Health]():       {"on_failure", "port", "prompt"},
 	reflect.TypeFor[Check]():        {"on_failure", "port", "prompt"},
 	reflect.TypeFor[Ejection]():     {"success_rate"},
@@ -27,7 +22,6 @@ var laterKeys = map[reflect.Type][]string{
 
 // laterValues are values by the key they will be a value of.
 var laterValues = map[string][]string{
-	"balance":  {"ip_hash", "least_response_time", "least_utilization", "prefix_affinity", "random_two"},
 	"metric":   {"gpu_memory", "gpu_utilization", "latency", "memory_utilization", "query"},
 	"provider": {"aws", "docker", "exec", "kubernetes"},
 }

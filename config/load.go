@@ -56,28 +56,3 @@ func Parse(name string, src []byte, lookup func(string) (string, bool)) (*Config
 	cfg.Warnings = sorted(r.warnings)
 	return &cfg, nil
 }
-
-// complete fills in the defaults that depend on other keys.
-func complete(r *report, cfg *Config) {
-	for name, p := range cfg.Pools {
-		interval := child(child(child("pools", name), "health"), "interval")
-		if h := p.Health; h != nil && !r.has(interval) {
-			h.Interval = DefaultTargetInterval
-			if p.Template != nil {
-				h.Interval = DefaultInstanceInterval
-			}
-		}
-		if p.Template == nil {
-			continue
-		}
-		if p.Scale == nil {
-			p.Scale = new(DefaultScale())
-		}
-		if w := p.Template.WarmUp; w != nil && w.Method == "" {
-			w.Method = "GET"
-			if w.Body != "" {
-				w.Method = "POST"
-			}
-		}
-	}
-}

@@ -1,7 +1,7 @@
 package config
 
 import (
-	_ "embed"
+	"embed"
 	"encoding/json"
 	"fmt"
 	"go/ast"
@@ -17,8 +17,8 @@ import (
 // source is where the descriptions of the schema come from: the comments
 // that the keys have in Go.
 //
-//go:embed config.go
-var source string
+//go:embed config.go listen.go route.go pool.go template.go
+var source embed.FS
 
 // fromEnv is the pattern of text that the environment completes, which may
 // stand in the place of any value.
@@ -45,12 +45,13 @@ func Schema() ([]byte, error) {
 	root.Title = "Weir's config"
 	structs := maps.Clone(root.Definitions)
 	structs["Config"] = root
-	for _, one := range []any{Default(), DefaultPool(), DefaultTarget(), DefaultHealth(), DefaultCheck(), DefaultTemplate(), DefaultWarmUp(), DefaultScale(), DefaultQueuePolicy()} {
+	for _, one := range everyDefault() {
 		addDefaults(structs, reflect.ValueOf(one))
 	}
 	refine(structs)
 	for _, s := range structs {
 		for p := s.Properties.Oldest(); p != nil; p = p.Next() {
+			allowShort(structs, p.Value)
 			allowEnv(p.Value)
 		}
 	}
@@ -68,23 +69,70 @@ func special(t reflect.Type) *jsonschema.Schema {
 		return &jsonschema.Schema{Pattern: durationPattern, Extras: map[string]any{"type": []string{"string", "integer"}, "maximum": 0, "minimum": 0}}
 	case reflect.TypeFor[Size]():
 		return &jsonschema.Schema{Pattern: sizePattern, Extras: map[string]any{"type": []string{"string", "integer"}, "maximum": 0, "minimum": 0}}
+	case reflect.TypeFor[Key]():
+		return &jsonschema.Schema{Type: "string", Pattern: keyPattern}
+	case reflect.TypeFor[Rate]():
+		return &jsonschema.Schema{Type: "string", Pattern: ratePattern}
+	case reflect.TypeFor[Network]():
+		network := &jsonschema.Schema{Type: "string", Pattern: networkPattern}
+		allowEnv(network)
+		return network
 	case reflect.TypeFor[StatusList]():
-		code := &jsonschema.Schema{Type: "integer", Minimum: "100", Maximum: "599"}
-		allowEnv(code)
-		return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{code, {Type: "array", Items: code, MinItems: new(uint64(1))}}}
+		return oneOrList(&jsonschema.Schema{Type: "integer", Minimum: "100", Maximum: "599"})
+	case reflect.TypeFor[StringList]():
+		return oneOrList(&jsonschema.Schema{Type: "string"})
 	}
 	return nil
 }
 
+// oneOrList is the schema of a list that may be given as its only item.
+func oneOrList(item *jsonschema.Schema) *jsonschema.Schema {
+	allowEnv(item)
+	return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{item, {Type: "array", Items: item}}}
+}
+
+// shorthands are all types that have one, by name.
+var shorthands = map[string]shorthand{
+	"Target": &Target{}, "Match": &Match{}, "Redirect": &Redirect{}, "Respond": &Respond{},
+	"Mirror": &Mirror{}, "Priority": &Priority{}, "Deadline": &Deadline{}, "Hedge": &Hedge{},
+}
+
+// allowShort lets the shorthand of a struct stand where s refers to it.
+func allowShort(structs map[string]*jsonschema.Schema, s *jsonschema.Schema) {
+	for _, part := range []*jsonschema.Schema{s.Items, s.AdditionalProperties} {
+		if part != nil {
+			allowShort(structs, part)
+		}
+	}
+	name := s.Ref[strings.LastIndexByte(s.Ref, '/')+1:]
+	if short := shorthands[name]; short != nil {
+		one, _ := structs[name].Properties.Get(short.short())
+		s.AnyOf = []*jsonschema.Schema{one, {Ref: s.Ref}}
+		s.Ref = ""
+	}
+}
+
 // refine adds the rules that tags cannot say.
 func refine(structs map[string]*jsonschema.Schema) {
-	needs := func(key string) *jsonschema.Schema { return &jsonschema.Schema{Required: []string{key}} }
-	structs["Policy"].OneOf = []*jsonschema.Schema{needs("target"), needs("queue")}
+	needs := func(keys ...string) (each []*jsonschema.Schema) {
+		for _, key := range keys {
+			each = append(each, &jsonschema.Schema{Required: []string{key}})
+		}
+		return each
+	}
+	structs["Policy"].OneOf = needs("target", "queue")
+	structs["Route"].OneOf = needs("pool", "split", "redirect", "respond")
+	structs["Route"].DependentRequired = map[string][]string{"split_by": {"split"}}
+	structs["Match"].OneOf = needs("exact", "prefix", "regexp", "present")
+	structs["RequestSize"].OneOf = needs("header", "json", "bytes")
+	structs["Deadline"].AnyOf = needs("header", "after")
+	structs["TLS"].AnyOf = needs("certificates", "acme")
+	structs["TargetTLS"].DependentRequired = map[string][]string{"cert": {"key"}, "key": {"cert"}}
 	pool := structs["Pool"]
-	pool.OneOf = []*jsonschema.Schema{needs("targets"), needs("template")}
-	pool.DependentRequired = map[string][]string{"scale": {"template"}, "liveness": {"template"}}
-	if targets, ok := pool.Properties.Get("targets"); ok {
-		targets.Items = &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string"}, targets.Items}}
+	pool.OneOf = needs("targets", "template")
+	pool.DependentRequired = map[string][]string{
+		"scale": {"template"}, "liveness": {"template"},
+		"hash_by": {"balance"}, "prefix": {"balance"}, "affinity": {"balance"}, "utilization": {"balance"},
 	}
 	if pools, ok := structs["Config"].Properties.Get("pools"); ok {
 		pools.MinProperties = new(uint64(1))
@@ -95,6 +143,9 @@ func refine(structs map[string]*jsonschema.Schema) {
 // allowEnv lets text with a ${NAME} stand for a number, a bool or one of an
 // enum.
 func allowEnv(s *jsonschema.Schema) {
+	if s.Items != nil && s.Items.Enum != nil {
+		allowEnv(s.Items)
+	}
 	switch {
 	case s.Enum != nil:
 		s.AnyOf = []*jsonschema.Schema{{Enum: s.Enum}, {Pattern: fromEnv}}
@@ -111,7 +162,7 @@ func allowEnv(s *jsonschema.Schema) {
 func addDefaults(structs map[string]*jsonschema.Schema, v reflect.Value) {
 	for _, f := range fields(v.Type()) {
 		value := v.Field(f.index)
-		if value.Kind() == reflect.Struct {
+		if value.Kind() == reflect.Struct && value.Type() != reflect.TypeFor[Key]() {
 			addDefaults(structs, value)
 			continue
 		}
@@ -122,41 +173,60 @@ func addDefaults(structs map[string]*jsonschema.Schema, v reflect.Value) {
 		switch x := value.Interface().(type) {
 		case fmt.Stringer:
 			property.Default = x.String()
-		case string, int, StatusList:
+		case string, int, float64, bool, StatusList, StringList:
 			property.Default = x
+		case []Network:
+			var networks []string
+			for _, n := range x {
+				networks = append(networks, n.String())
+			}
+			property.Default = networks
 		}
 	}
 }
 
-// parseComments gives the doc comments of config.go by "Type." and
+// parseComments gives the doc comments of source by "Type." and
 // "Type.Field", each on one line.
 func parseComments() (map[string]string, error) {
-	file, err := parser.ParseFile(token.NewFileSet(), "config.go", source, parser.ParseComments)
+	files, err := source.ReadDir(".")
 	if err != nil {
 		return nil, err
 	}
 	comments := map[string]string{}
-	for _, decl := range file.Decls {
-		general, ok := decl.(*ast.GenDecl)
-		if !ok {
-			continue
+	for _, f := range files {
+		src, err := source.ReadFile(f.Name())
+		if err != nil {
+			return nil, err
 		}
-		for _, spec := range general.Specs {
-			typ, ok := spec.(*ast.TypeSpec)
-			if !ok {
-				continue
-			}
-			comments[typ.Name.Name+"."] = oneLine(general.Doc)
-			structure, ok := typ.Type.(*ast.StructType)
-			if !ok {
-				continue
-			}
-			for _, field := range structure.Fields.List {
-				comments[typ.Name.Name+"."+field.Names[0].Name] = oneLine(field.Doc)
+		file, err := parser.ParseFile(token.NewFileSet(), f.Name(), src, parser.ParseComments)
+		if err != nil {
+			return nil, err
+		}
+		for _, decl := range file.Decls {
+			if general, ok := decl.(*ast.GenDecl); ok {
+				commentsOf(general, comments)
 			}
 		}
 	}
 	return comments, nil
+}
+
+// commentsOf adds the comments of the types that one declaration has.
+func commentsOf(decl *ast.GenDecl, comments map[string]string) {
+	for _, spec := range decl.Specs {
+		typ, ok := spec.(*ast.TypeSpec)
+		if !ok {
+			continue
+		}
+		comments[typ.Name.Name+"."] = oneLine(decl.Doc)
+		structure, ok := typ.Type.(*ast.StructType)
+		if !ok {
+			continue
+		}
+		for _, field := range structure.Fields.List {
+			comments[typ.Name.Name+"."+field.Names[0].Name] = oneLine(field.Doc)
+		}
+	}
 }
 
 // oneLine gives the first paragraph of a comment without its line breaks.

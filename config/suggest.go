@@ -6,9 +6,50 @@ import (
 	"strings"
 )
 
+// elsewhere are words that other load balancers use for what Weir calls
+// otherwise; the first of the words that is known is meant.
+var elsewhere = map[string][]string{
+	"algorithm":            {"balance"},
+	"backend":              {"pool", "pools"},
+	"backends":             {"targets", "pools"},
+	"certificate":          {"certificates", "cert"},
+	"client_ca":            {"client_auth"},
+	"cookie":               {"cookies", "sticky"},
+	"deregistration_delay": {"drain"},
+	"endpoints":            {"targets"},
+	"fixed_response":       {"respond"},
+	"health_check":         {"health"},
+	"least_conn":           {"least_connections"},
+	"least_time":           {"least_response_time"},
+	"locations":            {"routes"},
+	"max_conns":            {"slots", "concurrency"},
+	"maxconn":              {"slots", "concurrency", "connections"},
+	"mtls":                 {"client_auth"},
+	"private_key":          {"key"},
+	"random":               {"random_two_choices"},
+	"return":               {"respond"},
+	"rules":                {"routes"},
+	"servers":              {"targets"},
+	"shadow":               {"mirror"},
+	"source":               {"ip_hash"},
+	"ssl":                  {"tls"},
+	"stickiness":           {"sticky"},
+	"target_groups":        {"pools"},
+	"traces":               {"tracing"},
+	"upstream":             {"pool", "pools"},
+	"upstreams":            {"pools"},
+	"uri_hash":             {"hash"},
+	"weights":              {"split"},
+}
+
 // didYouMean ends an error about a word that is none of known: with the one
 // that was probably meant, or with all of them.
 func didYouMean(word string, known []string) string {
+	for _, ours := range elsewhere[word] {
+		if slices.Contains(known, ours) {
+			return fmt.Sprintf("did you mean %q?", ours)
+		}
+	}
 	if best := nearest(word, known); best != "" {
 		return fmt.Sprintf("did you mean %q?", best)
 	}

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"fmt"
 	"net"
 	"net/netip"
 	"strconv"
@@ -14,12 +13,17 @@ func validate(r *report, cfg *Config) {
 	v := checker{r}
 	v.admin(cfg.Admin)
 	v.listeners(cfg)
-	v.unused(cfg)
+	v.uses(cfg)
+	v.sessionKeys(cfg.SessionKeys)
+	if cfg.Tracing != nil {
+		v.tracing(cfg.Tracing)
+	}
 	v.positive("limits.header", int64(cfg.Limits.Header), "64KiB")
 	v.positive("limits.uri", int64(cfg.Limits.URI), "8KiB")
 	if cfg.Limits.URI > cfg.Limits.Header {
 		v.fail(v.mentioned("limits.uri", "limits.header"), "a request target of %s does not fit into a header of %s; lower uri or raise header", cfg.Limits.URI, cfg.Limits.Header)
 	}
+	v.positive("timeouts.body", int64(cfg.Timeouts.Body), "30s")
 	v.positive("timeouts.header", int64(cfg.Timeouts.Header), "10s")
 	v.positive("timeouts.keep_alive", int64(cfg.Timeouts.KeepAlive), "75s")
 	for name, p := range cfg.Pools {
@@ -51,118 +55,6 @@ func (v checker) mentioned(paths ...string) string {
 func (v checker) positive(path string, n int64, example string) {
 	if n <= 0 {
 		v.fail(path, "0 is too small; write for example %q", example)
-	}
-}
-
-func (v checker) admin(a Admin) {
-	const path = "admin.address"
-	host, ok := v.address(path, a.Address, "127.0.0.1:9900")
-	if !ok || a.Token != "" || v.failed("admin.token") || isLoopback(host) {
-		return
-	}
-	v.fail(path, `%q can be reached from other machines, so it needs a token; write token: "${WEIR_TOKEN}" beside it, or the address "127.0.0.1:9900"`, a.Address)
-}
-
-func (v checker) listeners(cfg *Config) {
-	type taken struct{ path, address, host, port string }
-	var others []taken
-	if host, port, err := net.SplitHostPort(cfg.Admin.Address); err == nil {
-		others = append(others, taken{"admin.address", cfg.Admin.Address, host, port})
-	}
-	for i, l := range cfg.Listen {
-		path := item("listen", i)
-		at := child(path, "address")
-		v.routes(child(path, "routes"), l.Routes, cfg.Pools)
-		if !v.has(at) {
-			continue
-		}
-		host, ok := v.address(at, l.Address, ":8080")
-		if !ok {
-			continue
-		}
-		_, port, _ := net.SplitHostPort(l.Address)
-		for _, o := range others {
-			if port != "0" && samePort(port, o.port) && overlap(host, o.host) {
-				v.fail(at, "%q is already taken by %s (%q); give one of them another port", l.Address, o.path, o.address)
-			}
-		}
-		others = append(others, taken{at, l.Address, host, port})
-	}
-}
-
-func (v checker) routes(path string, routes []Route, pools map[string]*Pool) {
-	type match struct{ host, path string }
-	first := map[match]int{}
-	for i, route := range routes {
-		at := item(path, i)
-		v.host(child(at, "host"), route.Host)
-		v.routePath(child(at, "path"), route.Path)
-		if to := child(at, "pool"); v.has(to) && pools[route.Pool] == nil && len(pools) > 0 {
-			v.fail(to, "there is no pool %q; %s", route.Pool, didYouMean(route.Pool, names(pools)))
-		}
-		if v.failedBelow(at) {
-			continue
-		}
-		m := match{strings.TrimPrefix(strings.ToLower(route.Host), "*"), route.Path}
-		if m.path == "" || m.path == "/*" {
-			m.path = "*"
-		}
-		if j, ok := first[m]; ok {
-			same := "leads to the same pool; remove this one"
-			if routes[j].Pool != route.Pool {
-				same = fmt.Sprintf("leads to %q, so this one never matches; remove one, or give it another host or path", routes[j].Pool)
-			}
-			v.fail(at, "%s matches the same requests and %s", item(path, j), same)
-			continue
-		}
-		first[m] = i
-	}
-}
-
-// host checks what a route may match; "*.example.com" is the one wildcard.
-func (v checker) host(path, host string) {
-	name := strings.TrimPrefix(host, "*.")
-	switch _, ipErr := netip.ParseAddr(strings.Trim(host, "[]")); {
-	case host == "" || host == "*" || ipErr == nil:
-	case strings.Contains(name, "://"):
-		v.fail(path, "%q is a URL; write the host alone, as in \"api.example.com\"", host)
-	case strings.Contains(name, "*"):
-		v.fail(path, "%q has a * that is not at its front; write \"*.example.com\" for every name below example.com", host)
-	case strings.Contains(name, ":"):
-		v.fail(path, "%q has a port; write the host alone, it matches on every port", host)
-	case strings.Contains(name, "/"):
-		v.fail(path, "%q has a path; write that as the key \"path\"", host)
-	case !isHostname(name):
-		v.fail(path, "%q is not a host name; write for example \"api.example.com\"", host)
-	}
-}
-
-func (v checker) routePath(path, pattern string) {
-	switch {
-	case pattern == "" || pattern == "*":
-	case !strings.HasPrefix(pattern, "/"):
-		v.fail(path, "%q does not begin with a slash; write %q", pattern, "/"+pattern)
-	case strings.Contains(strings.TrimSuffix(pattern, "*"), "*"):
-		v.fail(path, "%q has a * that is not at its end; write \"/v1/*\" for everything below /v1/", pattern)
-	case strings.ContainsAny(pattern, "?#"):
-		v.fail(path, "%q goes beyond the path; routes match without what follows ? or #", pattern)
-	case strings.ContainsFunc(pattern, func(c rune) bool { return c <= ' ' || c == 0x7f }):
-		v.fail(path, "%q has a space or a control character; write it as %%20 and the like", pattern)
-	}
-}
-
-// unused warns of pools that no route uses.
-func (v checker) unused(cfg *Config) {
-	used := map[string]bool{}
-	for _, l := range cfg.Listen {
-		for _, route := range l.Routes {
-			used[route.Pool] = true
-		}
-	}
-	for _, name := range names(cfg.Pools) {
-		if !used[name] {
-			v.warn(child("pools", name), "no route uses this pool, so it takes no traffic; add a route with pool: %s, or remove it", name)
-		}
 	}
 }
 

@@ -20,7 +20,9 @@ func (v checker) pool(path, name string, p *Pool) {
 	}
 	v.origin(path, p)
 	v.targets(path, p)
+	v.balance(path, p)
 	v.queue(path, p)
+	v.connections(path, p)
 	v.poolTimeouts(child(path, "timeouts"), p.Timeouts)
 	v.ejection(child(path, "ejection"), p.Ejection)
 	if h := p.Health; h != nil {
@@ -81,16 +83,6 @@ func (v checker) targets(path string, p *Pool) {
 	}
 	if n := len(p.Targets); n > 0 && p.FailOpen > n {
 		v.fail(child(path, "fail_open"), "%d healthy targets can never be reached with %d; write %d or less", p.FailOpen, n, n)
-	}
-}
-
-func (v checker) queue(path string, p *Pool) {
-	at := child(path, "queue")
-	if p.Queue.Limit > 0 {
-		v.positive(child(at, "timeout"), int64(p.Queue.Timeout), "60s")
-	}
-	if p.Queue.Limit == 0 && p.Template != nil && p.Scale != nil && p.Scale.Min == 0 {
-		v.fail(child(at, "limit"), "with scale.min 0 requests must be held until the first instance is ready, and a queue of 0 holds none; write for example 1000")
 	}
 }
 
@@ -211,15 +203,7 @@ func (v checker) warmUp(path string, w *WarmUp) {
 		v.method(child(path, "method"), w.Method)
 	}
 	v.positive(child(path, "timeout"), int64(w.Timeout), "60s")
-	for _, name := range names(w.Headers) {
-		at := child(child(path, "headers"), name)
-		if !isToken(name) {
-			v.fail(at, "%q cannot name a header; write for example Content-Type", name)
-		}
-		if strings.ContainsAny(w.Headers[name], "\r\n\x00") {
-			v.fail(at, "the value has a line break, which would begin another header; write it on one line")
-		}
-	}
+	v.headers(child(path, "headers"), w.Headers)
 }
 
 func (v checker) scale(path string, p *Pool) {
