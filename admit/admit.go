@@ -41,6 +41,7 @@ type Refusal struct {
 	Limit      string        // the config key that bound: "queue.limit", "queue.timeout", …
 	Message    string        // for people
 	RetryAfter time.Duration // whole seconds, at least one; 0 when trying again is no use
+	Status     int           // of the answer; 0 means 503
 }
 
 // Error is the message with the limit's name.
@@ -61,6 +62,24 @@ func QueueTimeout(pool string, timeout time.Duration, waiting, slots int, servic
 		Limit:      "queue.timeout",
 		Message:    fmt.Sprintf("pool %s: no slot became free within %v", pool, timeout),
 		RetryAfter: RetryAfter(waiting, slots, service),
+	}
+}
+
+// Shed is the refusal of a request that waited in a full queue until a more important one needed its place.
+func Shed(pool string, limit, slots int, service time.Duration) *Refusal {
+	return &Refusal{
+		Limit:      "queue.limit",
+		Message:    fmt.Sprintf("pool %s: %d requests wait already, and this one gave way to a more important one", pool, limit),
+		RetryAfter: RetryAfter(limit, slots, service),
+	}
+}
+
+// DeadlinePassed is the refusal of a request whose own deadline has passed before it was given a slot: its client has no use for an answer.
+func DeadlinePassed(pool string) *Refusal {
+	return &Refusal{
+		Limit:   "deadline",
+		Message: fmt.Sprintf("pool %s: no slot became free before the request's deadline", pool),
+		Status:  504,
 	}
 }
 
