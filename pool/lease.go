@@ -3,6 +3,7 @@ package pool
 import (
 	"time"
 
+	"github.com/weirlb/weir/admit"
 	"github.com/weirlb/weir/target"
 )
 
@@ -16,14 +17,22 @@ type Lease struct {
 	Ready func(*Lease)
 	Ask   Ask // what the request asks for; set before Acquire and not changed until Release
 
-	pool       *Pool
-	state      leaseState
-	target     *target.Target
-	err        error
-	skip       []*target.Target // targets that already failed this request
-	arrived    time.Time
-	granted    time.Time
-	next, prev *Lease // in the queue
+	pool    *Pool
+	state   leaseState
+	target  *target.Target
+	member  *member // that holds the target; nil when the pool has it no longer
+	err     error
+	skip    []*target.Target // targets that already failed this request
+	arrived time.Time
+	granted time.Time
+	entry   admit.Entry // in the queue
+	next    *Lease      // to be told
+
+	twin      *Lease // the other one of a hedged request, while it runs
+	retried   bool   // at least once
+	hedge     bool   // the second one of a hedged request
+	extra     bool   // counts against the budget of retries
+	uncounted bool   // the twin has finished the request
 }
 
 // Ask is what a request asks of its pool. The zero value asks for the next free slot, like everyone else.
@@ -52,61 +61,16 @@ func (l *Lease) Target() *target.Target { return l.target }
 // Err says why a lease that waited was refused; nil when it was granted. It is valid once Ready was called.
 func (l *Lease) Err() error { return l.err }
 
-// Arrived is when the request came to the pool, Granted when it was given its slot.
+// Arrived is when the request came to the pool.
 func (l *Lease) Arrived() time.Time { return l.arrived }
 
 // Granted is when the lease was given the slot it holds.
 func (l *Lease) Granted() time.Time { return l.granted }
 
-// queue is a doubly linked list of waiting leases, oldest first.
-type queue struct {
-	head, tail *Lease
-	n          int
-	picky      int // of them, those that some target failed before: a free slot there is no use to them
-}
-
-func (q *queue) count(l *Lease, by int) {
-	q.n += by
-	if len(l.skip) > 0 {
-		q.picky += by
-	}
-}
-
-func (q *queue) pushBack(l *Lease) {
-	l.prev, l.next = q.tail, nil
-	if q.tail != nil {
-		q.tail.next = l
-	} else {
-		q.head = l
-	}
-	q.tail = l
-	q.count(l, 1)
-}
-
-func (q *queue) pushFront(l *Lease) {
-	l.prev, l.next = nil, q.head
-	if q.head != nil {
-		q.head.prev = l
-	} else {
-		q.tail = l
-	}
-	q.head = l
-	q.count(l, 1)
-}
-
-func (q *queue) remove(l *Lease) {
-	if l.prev != nil {
-		l.prev.next = l.next
-	} else {
-		q.head = l.next
-	}
-	if l.next != nil {
-		l.next.prev = l.prev
-	} else {
-		q.tail = l.prev
-	}
-	l.next, l.prev = nil, nil
-	q.count(l, -1)
+// begin makes a used lease a new one.
+func (l *Lease) begin(p *Pool, arrived time.Time) {
+	l.pool, l.arrived, l.err, l.target, l.member, l.skip = p, arrived, nil, nil, nil, l.skip[:0]
+	l.state, l.twin, l.retried, l.hedge, l.extra, l.uncounted = idle, nil, false, false, false, false
 }
 
 // answered collects leases to be told once the pool's lock is free.

@@ -321,8 +321,8 @@ func TestSlotsAndQueueAlwaysAddUp(t *testing.T) {
 				if x.InFlight() > x.Slots() {
 					t.Fatalf("%d in flight on %d slots", x.InFlight(), x.Slots())
 				}
-				for l := p.queue.head; l != nil; l = l.next {
-					if x.Free() && len(l.skip) == 0 {
+				for _, l := range open {
+					if x.Free() && l.state == waiting && len(l.skip) == 0 {
 						t.Fatal("a request waits beside a free slot")
 					}
 				}

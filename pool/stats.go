@@ -2,6 +2,7 @@ package pool
 
 import (
 	"math"
+	"strings"
 	"time"
 
 	"github.com/weirlb/weir/target"
@@ -21,6 +22,8 @@ const (
 const (
 	refusedFull = iota
 	refusedTimeout
+	refusedShed
+	refusedDeadline
 	nRefused
 )
 
@@ -36,6 +39,12 @@ type meters struct {
 	refused   [nRefused]uint64
 	cancelled uint64
 	retries   uint64
+
+	retriesWon, retriesLost, noBudget, noOther uint64
+	hedges, hedgesWon                          uint64
+
+	usual  window.Summary // of service, as it was at looked
+	looked time.Time
 }
 
 func newMeters() meters {
@@ -70,8 +79,29 @@ func (m *meters) finish(l *Lease, o Outcome, now time.Time) {
 	}
 }
 
+// retried counts the end of a request that was tried again.
+func (m *meters) retried(won bool) {
+	if won {
+		m.retriesWon++
+	} else {
+		m.retriesLost++
+	}
+}
+
+// lately is the summary of service times, a quarter of a second old at most: refusals of an overloaded pool must stay cheap.
+func (m *meters) lately(now time.Time) window.Summary {
+	if d := now.Sub(m.looked); d < 0 || d >= 250*time.Millisecond {
+		m.usual, m.looked = m.service.Summarize(now), now
+	}
+	return m.usual
+}
+
 func (m *meters) meanService(now time.Time) time.Duration {
-	return time.Duration(m.service.Summarize(now).Mean * float64(time.Second))
+	return time.Duration(m.lately(now).Mean * float64(time.Second))
+}
+
+func (m *meters) medianService(now time.Time) time.Duration {
+	return time.Duration(m.lately(now).P50 * float64(time.Second))
 }
 
 // rateWindow is the span to count arrivals over: the shortest one that holds enough of them for an error of about a fifth, or
@@ -105,6 +135,9 @@ type Stats struct {
 
 	Wait, Service, Latency window.Summary // of the last minute
 
+	Priorities []PriorityStats // of what waits, the highest first
+	Retrying   int             // requests that are on a second or later target now, hedges included
+
 	Requests  uint64 // since the start
 	Answers2  uint64 // 1xx to 3xx
 	Answers4  uint64
@@ -112,11 +145,23 @@ type Stats struct {
 	Broken    uint64 // no whole answer
 	Full      uint64 // refused by queue.limit
 	TimedOut  uint64 // refused by queue.timeout
+	Shed      uint64 // refused for a more important request
+	Late      uint64 // refused as their own deadline passed
 	Cancelled uint64 // the client left
-	Retries   uint64
+	Retries   uint64 // second and later targets asked for
+
+	RetriesWon      uint64 // requests that another target answered
+	RetriesLost     uint64 // requests that failed although they were tried again
+	RetriesNoBudget uint64 // that the budget forbade, hedges included
+	RetriesNoOther  uint64 // that found no other target
+	Hedges          uint64 // requests that were sent to a second target to see which is faster
+	HedgesWon       uint64 // of them, those that the second target answered
 
 	Targets []TargetStats
 }
+
+// PriorityStats is what waits of one priority.
+type PriorityStats struct{ Priority, Waiting int }
 
 // TargetStats is one target at one moment.
 type TargetStats struct {
@@ -124,6 +169,13 @@ type TargetStats struct {
 	State  target.State
 	Reason string
 	Since  time.Time // of the state
+	Until  time.Time // when a draining target is to be gone; zero when it does not drain or Options.Drain is 0
+
+	Latency    time.Duration // mean of the last few dozen answers, from slot to end; 0 when there was none
+	FirstByte  time.Duration // likewise to the answer's head
+	Part       float64       // of its share and slots, under 1 while it starts slowly
+	Waiting    int           // requests that wait for this target, as it has their session
+	Overridden bool          // by an operator
 }
 
 // Stats looks at the pool. It costs tens of microseconds: for a loop or a page, not for each request.
@@ -136,29 +188,58 @@ func (p *Pool) Stats(now time.Time) Stats {
 	recent := p.m.arrivals.Rate(now, long)
 	before := 2*p.m.arrivals.Rate(now, 2*long) - recent
 	s := Stats{
-		Waiting: p.queue.n, InFlight: p.running, Slots: p.slots(), FailedOpen: p.open,
+		Waiting: p.queue.Len(), InFlight: p.running, Slots: p.limit, FailedOpen: p.open,
 		Rate: rate, RateWindow: span, Trend: (recent - before) / long.Seconds(), Finished: p.m.finished.Rate(now, 5*time.Second),
 		Wait: p.m.wait.Summarize(now), Service: p.m.service.Summarize(now), Latency: p.m.latency.Summarize(now),
 		Requests: p.m.requests, Answers2: p.m.answers[class2xx], Answers4: p.m.answers[class4xx],
 		Answers5: p.m.answers[class5xx], Broken: p.m.answers[classNone],
 		Full: p.m.refused[refusedFull], TimedOut: p.m.refused[refusedTimeout],
-		Cancelled: p.m.cancelled, Retries: p.m.retries,
+		Shed: p.m.refused[refusedShed], Late: p.m.refused[refusedDeadline],
+		Cancelled: p.m.cancelled, Retries: p.m.retries, Retrying: p.retrying,
+		RetriesWon: p.m.retriesWon, RetriesLost: p.m.retriesLost, RetriesNoBudget: p.m.noBudget, RetriesNoOther: p.m.noOther,
+		Hedges: p.m.hedges, HedgesWon: p.m.hedgesWon,
+		Targets: make([]TargetStats, 0, len(p.members)),
 	}
-	if p.queue.head != nil {
-		s.OldestWait = now.Sub(p.queue.head.arrived)
+	for priority, n := range p.queue.Waiting {
+		s.Priorities = append(s.Priorities, PriorityStats{priority, n})
 	}
-	if p.running == 0 && p.queue.n == 0 {
+	for e := range p.queue.Heads {
+		s.OldestWait = max(s.OldestWait, now.Sub(e.Owner.(*Lease).arrived))
+	}
+	if p.running == 0 && p.queue.Len() == 0 {
 		s.Idle = now.Sub(p.lastBusy)
 	}
 	for _, m := range p.members {
-		ts := TargetStats{Target: m.t, State: m.t.State(), Reason: m.checked.Reason, Since: m.since}
-		switch ts.State {
-		case target.Ejected:
-			ts.Reason = m.ejection.Reason(now)
-		case target.Draining:
-			ts.Reason = "draining"
+		s.Targets = append(s.Targets, m.stats(p.o.Drain, now))
+	}
+	return s
+}
+
+func (m *member) stats(drain time.Duration, now time.Time) TargetStats {
+	s := TargetStats{
+		Target: m.t, State: m.t.State(), Reason: m.checked.Reason, Since: m.since, Part: 1,
+		Latency:   time.Duration(m.latency * float64(time.Second)),
+		FirstByte: time.Duration(m.firstByte * float64(time.Second)),
+		Waiting:   m.parked.Len(), Overridden: m.override != (Override{}),
+	}
+	if m.ramp.on {
+		s.Part = m.ramp.part
+	}
+	switch s.State {
+	case target.Ejected:
+		s.Reason = m.ejection.Reason(now)
+	case target.Draining:
+		s.Reason = "draining"
+		if m.report.Drain && !m.draining {
+			s.Reason = strings.TrimSuffix("its agent asked to drain it: "+m.report.Reason, ": ")
 		}
-		s.Targets = append(s.Targets, ts)
+		if drain > 0 {
+			s.Until = m.since.Add(drain)
+		}
+	case target.Unhealthy:
+		if m.report.Down && m.checked.State == target.Healthy {
+			s.Reason = "its agent says that it is down: " + m.report.Reason
+		}
 	}
 	return s
 }
@@ -184,16 +265,4 @@ func (p *Pool) Histograms(bounds []float64) (wait, latency Cumulative) {
 	wait.Counts, wait.Count, wait.Sum = p.m.wait.Cumulative(bounds)
 	latency.Counts, latency.Count, latency.Sum = p.m.latency.Cumulative(bounds)
 	return wait, latency
-}
-
-// Member returns what is known of a target's health, and whether the pool has it: a reload carries it over.
-func (p *Pool) Member(id string) (*target.Target, bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, m := range p.members {
-		if m.t.ID == id {
-			return m.t, true
-		}
-	}
-	return nil, false
 }

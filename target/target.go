@@ -4,7 +4,10 @@ package target
 
 import (
 	"fmt"
+	"math"
+	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // State says whether a target may be given requests, and if not, why.
@@ -53,46 +56,113 @@ type Target struct {
 	// joins a pool and never changes.
 	Link any
 
+	mu         sync.Mutex // guards what the effective values are made of; nobody reads those below per request
+	configured values
+	override   values // -1: not overridden
+	ramp       float64
+	ceiling    int // of the slots, 0: none
+
 	weight   atomic.Int32
 	share    atomic.Int32
 	slots    atomic.Int32
+	limit    atomic.Int32
 	inFlight atomic.Int32
 	state    atomic.Uint32
+	index    atomic.Int32
 	requests atomic.Uint64
 	failures atomic.Uint64
+	report   atomic.Pointer[Report]
 }
+
+// Report is what a target said of its own load, in an answer's headers or when it was asked. Nothing here is ever 0 because it
+// was not said: an Utilization that is negative or NaN is not known, and so is a whole report without At.
+type Report struct {
+	Utilization float64   // of what limits it, such as its GPU or KV cache: 0 idle, 1 full, more when overloaded
+	InFlight    int       // requests it worked on, over all who send to it; 0: it did not say, or none
+	Queue       int       // requests it held back, beside these
+	At          time.Time // when it was said
+}
+
+// Known reports whether r says at now how loaded the target is, being at most maxAge old.
+func (r Report) Known(now time.Time, maxAge time.Duration) bool {
+	return !r.At.IsZero() && now.Sub(r.At) <= maxAge && r.Utilization >= 0 // not so when it is NaN
+}
+
+type values struct{ weight, slots int }
 
 // New returns a target in the state Initial. Weight is relative, at least 1; slots 0 means without limit.
 func New(id, addr string, weight, slots int) *Target {
-	t := &Target{ID: id, Addr: addr}
-	t.SetWeight(weight)
-	t.SetSlots(slots)
+	t := &Target{ID: id, Addr: addr, ramp: 1, override: values{-1, -1}}
+	t.configured = values{max(weight, 1), max(slots, 0)}
+	t.settle()
 	return t
 }
 
-// Weight is the target's relative share, at least 1.
+// settle works out the effective values; mu is held, or t is new.
+func (t *Target) settle() {
+	v := t.configured
+	if t.override.weight >= 0 {
+		v.weight = max(t.override.weight, 1)
+	}
+	if t.override.slots >= 0 {
+		v.slots = t.override.slots
+	}
+	limit := v.slots
+	if t.ceiling > 0 && (limit == 0 || t.ceiling < limit) {
+		limit = t.ceiling
+	}
+	t.weight.Store(clamp(v.weight))
+	t.share.Store(clamp(max(1, int(float64(v.weight)*1000*t.ramp))))
+	t.slots.Store(clamp(v.slots))
+	t.limit.Store(clamp(limit))
+}
+
+func clamp(n int) int32 { return int32(min(n, math.MaxInt32)) }
+
+func (t *Target) set(change func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	change()
+	t.settle()
+}
+
+// Weight is the target's relative share, at least 1: the one that Override sets, or else the configured one.
 func (t *Target) Weight() int { return int(t.weight.Load()) }
 
-// SetWeight changes the relative share; values under 1 count as 1.
-func (t *Target) SetWeight(n int) {
-	t.weight.Store(int32(max(n, 1)))
-	t.SetRamp(1)
-}
+// SetWeight changes the configured relative share; values under 1 count as 1. A slow start goes on.
+func (t *Target) SetWeight(n int) { t.set(func() { t.configured.weight = max(n, 1) }) }
 
 // Share is the weight in thousandths as it counts now: less than a thousand times the weight while the target starts slowly, at least 1.
 // It is what picking algorithms compare by.
 func (t *Target) Share() int { return int(t.share.Load()) }
 
-// SetRamp sets the part of its weight, over 0 to 1, that a target takes while it starts slowly.
-func (t *Target) SetRamp(part float64) {
-	t.share.Store(max(1, int32(float64(t.weight.Load())*1000*min(part, 1))))
-}
+// SetRamp sets the part of its weight, over 0 to 1, that a target takes while it starts slowly or says itself that it can take no more.
+func (t *Target) SetRamp(part float64) { t.set(func() { t.ramp = min(max(part, 0), 1) }) }
 
-// Slots is how many requests the target may work on at a time; 0 means without limit.
+// Slots is how many requests the target may work on at a time by config or Override; 0 means without limit.
 func (t *Target) Slots() int { return int(t.slots.Load()) }
 
-// SetSlots changes the number of slots; values under 0 count as 0, without limit.
-func (t *Target) SetSlots(n int) { t.slots.Store(int32(max(n, 0))) }
+// SetSlots changes the configured number of slots; values under 0 count as 0, without limit.
+func (t *Target) SetSlots(n int) { t.set(func() { t.configured.slots = max(n, 0) }) }
+
+// Limit is how many requests the target may work on now: its slots, or fewer while it starts slowly; 0 means without limit.
+func (t *Target) Limit() int { return int(t.limit.Load()) }
+
+// SetCeiling sets what Limit may at most be; 0 means what Slots says.
+func (t *Target) SetCeiling(n int) { t.set(func() { t.ceiling = max(n, 0) }) }
+
+// Override sets a weight and slots that count instead of the configured ones, whatever these become; nil takes that back.
+func (t *Target) Override(weight, slots *int) {
+	t.set(func() {
+		t.override = values{-1, -1}
+		if weight != nil {
+			t.override.weight = max(*weight, 1)
+		}
+		if slots != nil {
+			t.override.slots = max(*slots, 0)
+		}
+	})
+}
 
 // InFlight is the number of requests the target works on now.
 func (t *Target) InFlight() int { return int(t.inFlight.Load()) }
@@ -103,9 +173,15 @@ func (t *Target) State() State { return State(t.state.Load()) }
 // SetState is for the pool that owns the target.
 func (t *Target) SetState(s State) { t.state.Store(uint32(s)) }
 
+// Index is where the pool that owns the target keeps it; SetIndex is for that pool.
+func (t *Target) Index() int { return int(t.index.Load()) }
+
+// SetIndex is for the pool that owns the target.
+func (t *Target) SetIndex(i int) { t.index.Store(int32(i)) }
+
 // Free reports whether a slot is free now. It says nothing about the state.
 func (t *Target) Free() bool {
-	n := t.slots.Load()
+	n := t.limit.Load()
 	return n == 0 || t.inFlight.Load() < n
 }
 
@@ -128,3 +204,14 @@ func (t *Target) Requests() uint64 { return t.requests.Load() }
 
 // Failures is how many requests the target spoilt: refused, broken or answered 5xx.
 func (t *Target) Failures() uint64 { return t.failures.Load() }
+
+// SetReport keeps what the target said last. Anybody may call it at any time.
+func (t *Target) SetReport(r Report) { t.report.Store(&r) }
+
+// Report is what the target said last of its own load; the zero Report when it never did.
+func (t *Target) Report() Report {
+	if r := t.report.Load(); r != nil {
+		return *r
+	}
+	return Report{}
+}
