@@ -1,0 +1,171 @@
+package balance
+
+import (
+	"slices"
+
+	"github.com/weirlb/weir/target"
+)
+
+// seats numbers the targets in rotation, in the rotation's order.
+type seats struct {
+	targets []*target.Target
+	at      map[*target.Target]int32
+}
+
+// sit takes the new rotation and returns, for each of its seats, the seat that its target had before, or none.
+// It returns nil when nobody moved.
+func (s *seats) sit(rotation []*target.Target) (from []int32) {
+	if slices.Equal(s.targets, rotation) {
+		return nil
+	}
+	from = make([]int32, len(rotation))
+	at := make(map[*target.Target]int32, len(rotation))
+	for i, t := range rotation {
+		from[i] = none
+		if old, ok := s.at[t]; ok {
+			from[i] = old
+		}
+		at[t] = int32(i)
+	}
+	s.targets, s.at = slices.Clone(rotation), at
+	return from
+}
+
+// seat is where t sits, or none when it is not in rotation (any more).
+func (s *seats) seat(t *target.Target) int32 {
+	if i, ok := s.at[t]; ok {
+		return i
+	}
+	return none
+}
+
+// skipped appends the seats of the targets that r must not get.
+func (s *seats) skipped(dst []int32, r *Request) []int32 {
+	for _, t := range r.Skip {
+		if i := s.seat(t); i != none && !slices.Contains(dst, i) {
+			dst = append(dst, i)
+		}
+	}
+	return dst
+}
+
+// carry brings what was kept for each seat to the new seats; who is new gets fresh's. From nil means that nobody moved.
+func carry[T any](old []T, from []int32, fresh func(i int) T) []T {
+	if from == nil {
+		return old
+	}
+	out := make([]T, len(from))
+	for i, f := range from {
+		if f == none {
+			out[i] = fresh(i)
+		} else {
+			out[i] = old[f]
+		}
+	}
+	return out
+}
+
+// zero is for carry: who is new starts with the zero value.
+func zero[T any](int) (v T) { return v }
+
+// choice ranks the usable targets by a key, and takes turns among equals.
+type choice struct {
+	seats
+	turns
+}
+
+// first is the best usable target for r, or nil. It does not take a turn.
+func (c *choice) first(r *Request) (int32, *target.Target) {
+	i := c.rank.first()
+	if i == none {
+		return none, nil
+	}
+	if r.skips(c.targets[i]) {
+		var buf [8]int32
+		if i = c.rank.firstBut(c.skipped(buf[:0], r)); i == none {
+			return none, nil
+		}
+	}
+	return i, c.targets[i]
+}
+
+// next is the best usable target other than t, or nil: it is what explanations compare with.
+func (c *choice) next(t *target.Target) *target.Target {
+	_, other := c.first(&Request{Skip: []*target.Target{t}})
+	if i := c.seat(t); other == nil && i != none {
+		if j := c.rank.firstBut([]int32{i}); j != none {
+			return c.targets[j]
+		}
+	}
+	return other
+}
+
+// free is the set of the seats that have a free slot, made for drawing from it.
+type free struct {
+	list []int32
+	pos  []int32 // of each seat in list, or none
+}
+
+func (f *free) reset(targets []*target.Target) {
+	f.list, f.pos = f.list[:0], slices.Grow(f.pos[:0], len(targets))[:len(targets)]
+	for i, t := range targets {
+		f.pos[i] = none
+		f.put(int32(i), t.Free())
+	}
+}
+
+func (f *free) put(i int32, in bool) {
+	switch at := f.pos[i]; {
+	case in && at == none:
+		f.pos[i] = int32(len(f.list))
+		f.list = append(f.list, i)
+	case !in && at != none:
+		last := f.list[len(f.list)-1]
+		f.list[at], f.pos[last] = last, at
+		f.list = f.list[:len(f.list)-1]
+		f.pos[i] = none
+	}
+}
+
+// reach is how many targets an algorithm looks at that cannot keep an order, as what it compares by changes on its own.
+// The best of 16 drawn from 10,000 is among the best 4 in 100 every other time, and among the best 20 in 97 of 100.
+const reach = 16
+
+// draw appends up to reach different seats of usable targets, by chance and in random order: all of them if there are no more.
+func (f *free) draw(dst []int32, targets []*target.Target, r *Request) []int32 {
+	n := len(f.list)
+	if n == 0 {
+		return dst
+	}
+	m, start := min(n, reach), below(r.Chance, n)
+	x := r.Chance
+	for k := range m {
+		// One of each m-th part of the list, so that none is drawn twice.
+		lo, hi := k*n/m, (k+1)*n/m
+		x = mix(x + 1)
+		i := f.list[(start+lo+below(x, hi-lo))%n]
+		if !r.skips(targets[i]) {
+			dst = append(dst, i)
+		}
+	}
+	if len(dst) > 0 {
+		return dst
+	}
+	for _, i := range f.list { // all that were drawn are skipped: len(r.Skip) >= m, so this ends soon
+		if !r.skips(targets[i]) {
+			return append(dst, i)
+		}
+	}
+	return dst
+}
+
+// below maps a random x to 0 <= i < n.
+func below(x uint64, n int) int { return int((x >> 32) * uint64(n) >> 32) }
+
+// mix is the finalizer of splitmix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014).
+func mix(x uint64) uint64 {
+	x += 0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
