@@ -78,8 +78,13 @@ func completePool(r *report, path string, p *Pool) {
 			h.Interval = DefaultInstanceInterval
 		}
 	}
-	if q := &p.Queue; q.Order != OrderFIFO && !r.has(child(child(path, "queue"), "max_wait")) {
-		q.MaxWait = q.Timeout / 2
+	if q := &p.Queue; !r.has(child(child(path, "queue"), "max_wait")) {
+		switch q.Order {
+		case OrderShortestFirst:
+			q.MaxWait = q.Timeout / 2
+		case OrderDeadline:
+			q.MaxWait = q.Timeout
+		}
 	}
 	switch {
 	case p.Balance == PrefixAffinity && p.Prefix == nil:

@@ -172,6 +172,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 		r.Name = name
 		return r
 	}
+	prefixes.Queue.MaxWait = of(time.Minute)
 	want := &Config{
 		Listen: []Listen{{
 			Address:   "127.0.0.1:8080",
@@ -251,7 +252,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 		Admin:       Admin{"127.0.0.1:9901", "hunter2", AdminTLS{"admin.pem", "admin-key.pem", "admins.pem"}},
 		State:       "/var/lib/weir",
 		Log:         Log{"debug", "json"},
-		AccessLog:   &AccessLog{"/var/log/weir/access.log", "combined", 0.25, false, of(time.Second), true, StringList{"user_agent", "referer"}},
+		AccessLog:   &AccessLog{"/var/log/weir/access.log", "json", 0.25, false, of(time.Second), true, StringList{"user_agent", "referer"}},
 		Tracing:     &Tracing{"http://127.0.0.1:4317", "grpc", 1, "edge"},
 		Limits:      Limits{65536, 16384, 10_000_000, 5000, ClientLimits{100, 50, 24, 56}},
 		Timeouts:    Timeouts{of(5 * time.Second), of(20 * time.Second), KiB, of(90 * time.Second)},

@@ -2,7 +2,7 @@ package config
 
 // Listen is an address with the routes that are served there.
 type Listen struct {
-	// Host and port, such as ":8080" or "127.0.0.1:8080", or "unix:/path" for a socket file. Port 0 takes any free port.
+	// Host and port, such as ":8080" or "127.0.0.1:8080", or "unix:/path" for a socket file ("unix:@name" has none). Port 0 takes any free port.
 	Address string `yaml:"address" jsonschema:"required" example:"\":8080\""`
 	// Rules that say what becomes of a request. The most specific host wins, then the most specific path.
 	Routes []Route `yaml:"routes" jsonschema:"required,minItems=1" example:"[{pool: api}]"`
@@ -38,7 +38,7 @@ type TLS struct {
 	ACME *ACME `yaml:"acme"`
 	// Lowest version of TLS, in quotes.
 	MinVersion string `yaml:"min_version" jsonschema:"enum=1.2,enum=1.3" noun:"a version of TLS" example:"\"1.2\""`
-	// Cipher suites for TLS 1.2 by their IANA names. Default: those that Go takes for secure. Those of TLS 1.3 are fixed.
+	// Cipher suites for TLS 1.2, as IANA or OpenSSL name them. Default: those that Go takes for secure. Those of TLS 1.3 are fixed.
 	Ciphers []string `yaml:"ciphers" jsonschema:"minItems=1" example:"[TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256]"`
 	// Ask clients for a certificate (mTLS).
 	ClientAuth *ClientAuth `yaml:"client_auth"`
@@ -79,8 +79,8 @@ type ClientAuth struct {
 
 // ProxyProtocol learns the client's address from the balancer in front.
 type ProxyProtocol struct {
-	// Networks whose PROXY headers are believed.
+	// Networks whose connections begin with a PROXY header, each of them; those of a socket file always do.
 	From []Network `yaml:"from" jsonschema:"required,minItems=1" example:"[10.0.0.0/8]"`
-	// Refuse connections from these networks that bring no PROXY header. With false, such a connection is its own client.
+	// Refuse connections from other networks. With false, these are clients themselves.
 	Required bool `yaml:"required"`
 }

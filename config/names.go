@@ -36,3 +36,12 @@ const (
 
 	ProviderProcess = "process"
 )
+
+// AccessFields are the fields of a line of the access log in JSON.
+func AccessFields() []string {
+	return []string{
+		"time", "status", "duration_ms", "queue_ms", "connect_ms", "first_byte_ms", "client", "method", "host", "path", "query",
+		"protocol", "tls", "route", "pool", "target", "bytes_in", "bytes_out", "attempts", "retries", "user_agent", "referer",
+		"request_id", "trace_id", "tenant", "refused", "error", "cut_after", "client_left",
+	}
+}

@@ -148,7 +148,8 @@ type Queue struct {
 	Order string `yaml:"order" jsonschema:"enum=fifo,enum=deadline,enum=shortest_first" noun:"an order"`
 	// With order shortest_first: what predicts the time that a request takes.
 	Size *RequestSize `yaml:"size"`
-	// With another order than fifo: who has waited this long is next. Default: half of timeout.
+	// Bound of being overtaken. With order shortest_first: nobody who came this much later goes first; default: half of timeout.
+	// With order deadline: the deadline of requests that have none; default: timeout.
 	MaxWait Duration `yaml:"max_wait"`
 	// Share the slots between the tenants that wait; routes say who a tenant is.
 	Fair bool `yaml:"fair"`

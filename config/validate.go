@@ -15,6 +15,9 @@ func validate(r *report, cfg *Config) {
 	v.listeners(cfg)
 	v.uses(cfg)
 	v.sessionKeys(cfg.SessionKeys)
+	if cfg.AccessLog != nil {
+		v.accessLog(cfg.AccessLog)
+	}
 	if cfg.Tracing != nil {
 		v.tracing(cfg.Tracing)
 	}

@@ -68,7 +68,7 @@ func kindOfAddress(address string) string {
 // unix checks the address of a socket file. Linux has room for 107 bytes.
 func (v checker) unix(path, address string) {
 	switch file := strings.TrimPrefix(address, "unix:"); {
-	case !strings.HasPrefix(file, "/"):
+	case !strings.HasPrefix(file, "/") && (!strings.HasPrefix(file, "@") || file == "@"):
 		v.fail(path, "%q has no path from the root; write for example \"unix:/run/weir.sock\"", address)
 	case len(file) > 107:
 		v.fail(path, "%q has a path of %d bytes; a socket file may have 107", shorten(address), len(file))
@@ -185,12 +185,13 @@ func (v checker) cipher(path, name, minVersion string) {
 		case c.Name == name && !tls12:
 			v.fail(path, "%s is of TLS 1.3, whose suites are fixed; remove it", name)
 			return
-		case c.Name == name && minVersion == "1.3":
+		case !tls12:
+		case (c.Name == name || opensslName(c.Name) == name) && minVersion == "1.3":
 			v.fail(path, "%s is of TLS 1.2, which min_version refuses; remove it", name)
 			return
-		case c.Name == name:
+		case c.Name == name || opensslName(c.Name) == name:
 			return
-		case tls12:
+		default:
 			known = append(known, c.Name)
 		}
 	}
@@ -201,6 +202,29 @@ func (v checker) cipher(path, name, minVersion string) {
 		}
 	}
 	v.fail(path, "%q is not a cipher suite; %s", name, didYouMean(name, known))
+}
+
+// opensslName is what OpenSSL, and with it nginx and HAProxy, calls a suite
+// of TLS 1.2.
+func opensslName(iana string) string {
+	return strings.NewReplacer(
+		"TLS_", "", "_WITH_", "-", "AES_128_CBC", "AES128", "AES_256_CBC", "AES256", "AES_128", "AES128", "AES_256", "AES256",
+		"POLY1305_SHA256", "POLY1305", "_", "-",
+	).Replace(iana)
+}
+
+// accessLog checks which fields are left out.
+func (v checker) accessLog(l *AccessLog) {
+	const at = "access_log.omit"
+	if len(l.Omit) > 0 && l.Format == "combined" {
+		v.fail(at, "the combined format has a fixed form; write format: json, or remove it")
+		return
+	}
+	for i, name := range l.Omit {
+		if known := AccessFields(); !slices.Contains(known, name) {
+			v.fail(v.mentioned(item(at, i), at), "%q is not a field of the access log; %s", name, didYouMean(name, known))
+		}
+	}
 }
 
 // tracing checks where spans go.
