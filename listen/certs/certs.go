@@ -51,9 +51,6 @@ type Issuer interface {
 
 // Store is the live form of Options. Its methods may be called at the same time.
 type Store struct {
-	issuer Issuer
-	now    func() time.Time
-
 	live atomic.Pointer[snapshot]
 
 	mu      sync.Mutex // held by what replaces the snapshot
@@ -65,6 +62,7 @@ type Store struct {
 // snapshot is what handshakes see; it never changes.
 type snapshot struct {
 	config   *tls.Config // of usual handshakes
+	issuer   Issuer      // or nil
 	files    []*file
 	names    names
 	revoked  *revocations // nil without lists
@@ -73,20 +71,18 @@ type snapshot struct {
 
 // Open reads all files. Its errors name the file and say what to do.
 func Open(o Options) (*Store, error) {
-	s := &Store{issuer: o.Issuer, now: time.Now}
-	s.tickets.restore(o.Tickets, s.now())
+	s := &Store{}
+	s.tickets.restore(o.Tickets, time.Now())
 	if err := s.Set(o); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
-// Set changes over to other options, and reads all files again. On an error nothing changes. Issuer and Tickets stay
-// those of Open.
+// Set changes over to other options, and reads all files again. On an error nothing changes. Tickets stay as they are.
 func (s *Store) Set(o Options) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	o.Issuer = s.issuer
 	return s.load(o)
 }
 
@@ -100,7 +96,7 @@ func (s *Store) Reload() error {
 // load replaces the snapshot. s.mu is held.
 func (s *Store) load(o Options) error {
 	s.stamps = stampsOf(o) // before reading: a change meanwhile is seen by the next look
-	next, err := read(o, s.now())
+	next, err := read(o, time.Now())
 	if err != nil {
 		return err
 	}
@@ -114,7 +110,7 @@ func (s *Store) load(o Options) error {
 
 // finish gives a snapshot its callbacks and tickets and puts it in place. s.mu is held.
 func (s *Store) finish(next *snapshot) {
-	s.tickets.rotate(s.now(), s.options.Rotate)
+	s.tickets.rotate(time.Now(), s.options.Rotate)
 	next.config.SetSessionTicketKeys(s.tickets.all())
 	next.config.GetCertificate = s.choose
 	if next.revoked != nil {
@@ -142,7 +138,7 @@ func read(o Options, now time.Time) (*snapshot, error) {
 	} else if err := suitHTTP2(c); err != nil {
 		errs = append(errs, err)
 	}
-	next := &snapshot{config: c}
+	next := &snapshot{config: c, issuer: o.Issuer}
 	for _, p := range o.Files {
 		f, err := readPair(p, now)
 		if err != nil {
@@ -183,16 +179,16 @@ var ErrChallenge = errors.New("the connection was an ACME challenge, which is an
 // Connections of authorities that check a TLS-ALPN-01 challenge end here: they showed no client's certificate, so nothing
 // may be asked over them.
 func (s *Store) Handshake(ctx context.Context, c net.Conn) (*tls.Conn, error) {
-	config := s.live.Load().config
-	if s.issuer != nil {
-		usual := config
+	live := s.live.Load()
+	config := live.config
+	if live.issuer != nil {
 		config = &tls.Config{
-			MinVersion: usual.MinVersion,
+			MinVersion: live.config.MinVersion,
 			GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 				if len(hello.SupportedProtos) == 1 && hello.SupportedProtos[0] == acmeALPN {
-					return s.challenge(), nil
+					return challenge(live.issuer), nil
 				}
-				return usual, nil
+				return live.config, nil
 			},
 		}
 	}
@@ -201,7 +197,7 @@ func (s *Store) Handshake(ctx context.Context, c net.Conn) (*tls.Conn, error) {
 		c.Close()
 		return nil, err
 	}
-	if s.issuer != nil && t.ConnectionState().NegotiatedProtocol == acmeALPN {
+	if live.issuer != nil && t.ConnectionState().NegotiatedProtocol == acmeALPN {
 		t.Close()
 		return nil, ErrChallenge
 	}
@@ -209,10 +205,10 @@ func (s *Store) Handshake(ctx context.Context, c net.Conn) (*tls.Conn, error) {
 }
 
 // challenge is the configuration that answers a challenge and nothing else.
-func (s *Store) challenge() *tls.Config {
+func challenge(i Issuer) *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12, NextProtos: []string{acmeALPN},
-		GetCertificate: s.issuer.GetCertificate, SessionTicketsDisabled: true,
+		GetCertificate: i.GetCertificate, SessionTicketsDisabled: true,
 	}
 }
 
@@ -223,8 +219,8 @@ func (s *Store) choose(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	if c := now.names.match(name, hello); c != nil {
 		return c, nil
 	}
-	if s.issuer != nil && s.issuer.Covers(name) {
-		c, err := s.issuer.GetCertificate(hello)
+	if now.issuer != nil && now.issuer.Covers(name) {
+		c, err := now.issuer.GetCertificate(hello)
 		if err == nil || len(now.files) == 0 {
 			return c, err
 		}
@@ -268,7 +264,7 @@ func (s *Store) look(log *slog.Logger) {
 		}
 		return
 	}
-	if s.tickets.due(s.now(), s.options.Rotate) {
+	if s.tickets.due(time.Now(), s.options.Rotate) {
 		next := *s.live.Load()
 		next.config = next.config.Clone()
 		s.finish(&next)
