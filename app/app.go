@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"time"
 
@@ -102,7 +103,7 @@ func Start(c *config.Config, o Options) (_ *App, err error) {
 	undo = append(undo, func() { a.db.Close() })
 
 	// Pools, which adopt what still runs; then the loops that change things.
-	if a.engine, err = l7.NewEngine(); err != nil {
+	if a.engine, err = l7.NewEngine(runtime.GOMAXPROCS(0)); err != nil {
 		return nil, fmt.Errorf("starting the HTTP engine: %w", err)
 	}
 	undo = append(undo, a.engine.Close)

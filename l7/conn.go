@@ -26,10 +26,10 @@ type conn struct {
 	closing atomic.Bool              // Weir wants to be rid of the connection after the next answer
 
 	x      exchange
-	site   *Site         // of the exchange that runs
 	marks  uint64        // that the phases of this exchange were given
 	ready  chan struct{} // the lease was granted or refused
 	upload *upload       // of a body that did not come with its head; nil when there is none
+	early  []byte        // what was read before the goroutine took the connection
 	in     []byte        // what was read from the client and not used yet is in[:n]
 	n      int
 	buf    *buffers
@@ -123,6 +123,8 @@ func (c *conn) serve() {
 	c.buf = bufferPool.Get().(*buffers)
 	defer func() { bufferPool.Put(c.buf) }()
 	c.in = c.buf.in[:]
+	c.in, c.n = keep(c.in, 0, c.early)
+	c.early = nil
 	c.x.lease.Ready = func(*pool.Lease) { c.ready <- struct{}{} }
 	if s := c.l.site.Load(); s.MaxConns > 0 && c.l.conns.Load() > s.MaxConns {
 		c.refuse(crowded)
@@ -180,7 +182,7 @@ func (c *conn) readHead(s *Site) bool {
 // exchange runs one request to its end. False: the connection is to be closed.
 func (c *conn) exchange(s *Site) bool {
 	x := &c.x
-	c.site, c.marks, c.upload = s, 0, nil
+	c.marks, c.upload = 0, nil
 	if x.route(s) == nil {
 		return c.decline(noRoute)
 	}
@@ -354,7 +356,7 @@ func (c *conn) readAnswer(u *upstream) (stage, error) {
 		at = answering
 		for n > 0 {
 			// The request is on its way and will not be sent again: its buffer serves for the answer.
-			head, err := x.answer(c.buf.out[:0], rb[:n], c.closing.Load() || c.uploading(), c.site.Via)
+			head, err := x.answer(c.buf.out[:0], rb[:n], c.closing.Load() || c.uploading(), x.site.Via)
 			if err == h1.ErrMore {
 				break
 			}
@@ -490,7 +492,7 @@ func (c *conn) giveUp(u *upstream, err error) bool {
 // decline answers a request that is not forwarded. The connection lives on when the request's end is known.
 func (c *conn) decline(r refusal) bool {
 	x := &c.x
-	if x.req.Close || x.req.HasBody() || c.closing.Load() || c.marks != 0 {
+	if x.req.Close || !x.reqBody.Done() || c.closing.Load() || c.marks != 0 {
 		c.refuse(r)
 		return false
 	}

@@ -16,10 +16,11 @@ const (
 	phaseTarget              // the first byte of an answer
 	phaseStream              // more of an answer, or room to write it
 	phaseBusy                // nothing: it is at work
+	phaseLinger              // the client's last bytes
 )
 
 // cancellable says that a client that leaves in this phase leaves a request behind.
-func (p phase) cancellable() bool { return p >= phaseQueue }
+func (p phase) cancellable() bool { return p >= phaseQueue && p <= phaseBusy }
 
 // due packs a connection's phase, the time at which it is overdue and what others marked it with into one word, so that a phase change
 // costs one atomic operation and whoever interrupts a connection (the sweep, the watcher, a shutdown) can never hit a

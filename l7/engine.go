@@ -6,6 +6,7 @@ package l7
 
 import (
 	"context"
+	"errors"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -41,8 +42,10 @@ type Route struct {
 // Engine serves any number of listeners.
 type Engine struct {
 	mu        sync.Mutex
-	conns     map[*conn]struct{}
+	conns     map[*conn]struct{} // those that goroutines carry
+	open      int                // all connections of clients
 	listeners []*Listener
+	loops     []*loop
 	down      atomic.Bool
 	idle      chan struct{} // closed when down and the last connection ended
 	clock     atomic.Int64  // coarse: nanoseconds since the epoch, as of the last sweep
@@ -54,11 +57,16 @@ type Engine struct {
 // sweepEvery is how precise timeouts are, and how soon after its start an exchange is watched for a client that leaves.
 const sweepEvery = 50 * time.Millisecond
 
-// NewEngine starts an engine; Close ends it.
-func NewEngine() (*Engine, error) {
+// NewEngine starts an engine with so many event loops, at most one per processor, for plaintext HTTP/1.1; with 0, and where there are
+// none (on systems other than Linux), goroutines carry every connection. Close ends it.
+func NewEngine(loops int) (*Engine, error) {
 	e := &Engine{conns: map[*conn]struct{}{}, idle: make(chan struct{}), stop: make(chan struct{})}
 	e.clock.Store(time.Now().UnixNano())
 	if err := e.watch.open(); err != nil {
+		return nil, err
+	}
+	var err error
+	if e.loops, err = newLoops(e, min(loops, maxLoops)); err != nil {
 		return nil, err
 	}
 	e.ended.Go(e.sweep)
@@ -70,6 +78,7 @@ func NewEngine() (*Engine, error) {
 type Listener struct {
 	net.Listener
 	e     *Engine
+	door  *door // where loops accept; nil when goroutines do
 	site  atomic.Pointer[Site]
 	conns atomic.Int64
 }
@@ -79,10 +88,24 @@ func (e *Engine) Serve(ln net.Listener, s *Site) *Listener {
 	l := &Listener{Listener: ln, e: e}
 	l.site.Store(s)
 	e.mu.Lock()
+	defer e.mu.Unlock()
 	e.listeners = append(e.listeners, l)
-	e.mu.Unlock()
+	if len(e.loops) > 0 && canLoop(ln) {
+		if d, err := openDoor(e.loops, l); err == nil {
+			l.door = d
+			return l
+		}
+	}
 	e.ended.Go(l.accept)
 	return l
+}
+
+// Close stops accepting. Connections that are open stay.
+func (l *Listener) Close() error {
+	if l.door != nil {
+		l.door.shut()
+	}
+	return l.Listener.Close()
 }
 
 // SetSite changes what the listener serves, from the next request on.
@@ -94,44 +117,63 @@ func (l *Listener) Connections() int64 { return l.conns.Load() }
 func (l *Listener) accept() {
 	for {
 		nc, err := l.Listener.Accept()
-		if err != nil {
-			if ne, ok := err.(net.Error); ok && ne.Timeout() || isTemporary(err) {
-				// Out of descriptors or memory: there is nobody to tell, and it passes.
-				time.Sleep(10 * time.Millisecond)
-				continue
-			}
+		if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() || isTemporary(err) {
+			// Out of descriptors or memory: there is nobody to tell, and it passes.
+			time.Sleep(10 * time.Millisecond)
+			continue
+		} else if err != nil {
 			return
 		}
-		c := &conn{Conn: nc, l: l, e: l.e, ready: make(chan struct{}, 1)}
-		if !l.e.add(c) {
+		if !l.e.enter(l) {
 			nc.Close()
 			continue
 		}
-		go c.serve()
+		l.e.adopt(l, nc, nil)
 	}
 }
 
-func (e *Engine) add(c *conn) bool {
+// enter counts a client's connection in. False: the engine is going down.
+func (e *Engine) enter(l *Listener) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.down.Load() {
 		return false
 	}
-	e.conns[c] = struct{}{}
-	c.l.conns.Add(1)
+	e.open++
+	l.conns.Add(1)
 	return true
+}
+
+// leave counts it out.
+func (e *Engine) leave(l *Listener) {
+	l.conns.Add(-1)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.open--; e.open == 0 && e.down.Load() {
+		close(e.idle)
+	}
+}
+
+// adopt has goroutines carry a connection that was counted in. in is what was read of it already.
+func (e *Engine) adopt(l *Listener, nc net.Conn, in []byte) {
+	c := &conn{Conn: nc, l: l, e: e, ready: make(chan struct{}, 1), early: in}
+	e.mu.Lock()
+	e.conns[c] = struct{}{}
+	down := e.down.Load()
+	e.mu.Unlock()
+	if down {
+		c.closing.Store(true) // it may have been missed by Shutdown
+	}
+	go c.serve()
 }
 
 func (e *Engine) remove(c *conn) {
 	e.watch.forget(c)
 	c.Close()
-	c.l.conns.Add(-1)
 	e.mu.Lock()
-	defer e.mu.Unlock()
 	delete(e.conns, c)
-	if len(e.conns) == 0 && e.down.Load() {
-		close(e.idle)
-	}
+	e.mu.Unlock()
+	e.leave(c.l)
 }
 
 // sweep is the one timer of all connections: per request there is no timer to set, only a number to store.
@@ -160,12 +202,15 @@ func (e *Engine) Shutdown(ctx context.Context) error {
 	e.mu.Lock()
 	if !e.down.Swap(true) {
 		for _, l := range e.listeners {
-			l.Listener.Close()
+			l.Close()
 		}
 		for c := range e.conns {
 			c.hurry()
 		}
-		if len(e.conns) == 0 {
+		for _, l := range e.loops {
+			l.hurry()
+		}
+		if e.open == 0 {
 			close(e.idle)
 		}
 	}
@@ -182,7 +227,7 @@ func (e *Engine) Shutdown(ctx context.Context) error {
 func (e *Engine) Active() int {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return len(e.conns)
+	return e.open
 }
 
 // Close ends everything at once, what is in flight included.
@@ -190,12 +235,13 @@ func (e *Engine) Close() {
 	e.mu.Lock()
 	e.down.Store(true)
 	for _, l := range e.listeners {
-		l.Listener.Close()
+		l.Close()
 	}
 	for c := range e.conns {
 		c.abort()
 	}
 	e.mu.Unlock()
+	endLoops(e.loops)
 	close(e.stop)
 	e.watch.close()
 	e.ended.Wait()
@@ -203,7 +249,7 @@ func (e *Engine) Close() {
 
 // Forget drops a listener that was closed.
 func (e *Engine) Forget(l *Listener) {
-	l.Listener.Close()
+	l.Close()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for i := range e.listeners {

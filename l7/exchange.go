@@ -21,7 +21,9 @@ type exchange struct {
 	reqBody  h1.Body
 	respBody h1.Body
 	lease    pool.Lease
+	site     *Site
 	to       *Route
+	came     int64 // when the request was read, by the coarse clock
 
 	attempts   int   // targets tried
 	repeatable bool  // sending the request twice is safe, by its method or by the client's word
@@ -50,12 +52,16 @@ func (x *exchange) request(b []byte, l h1.Limits) error {
 
 // route finds the route, nil when there is none.
 func (x *exchange) route(s *Site) *Route {
-	x.to = nil
+	x.site, x.to = s, nil
 	if i := s.Routes.Match(x.req.Host, x.req.Path); i >= 0 {
 		x.to = s.To[i]
 	}
 	return x.to
 }
+
+// plain says whether a loop can carry the exchange. What needs more than one connection to targets at a time, or one that is not
+// plain HTTP/1.1, is carried by goroutines.
+func (x *exchange) plain() bool { return true }
 
 // body counts the n bytes of the request's body that are at hand with the head. Only a request that is
 // there as a whole can be sent to a second target.

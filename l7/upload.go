@@ -47,7 +47,7 @@ func (up *upload) run(c *conn, u *upstream) {
 			u.SetDeadline(past) // wakes who reads the answer
 			return
 		}
-		if max := c.site.MaxBody; max > 0 {
+		if max := x.site.MaxBody; max > 0 {
 			if x.received += int64(n); x.received > max {
 				up.malformed = errBodyTooBig
 				u.SetDeadline(past)

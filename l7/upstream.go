@@ -3,8 +3,11 @@ package l7
 import (
 	"context"
 	"net"
+	"net/netip"
+	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/weirlb/weir/target"
@@ -21,26 +24,36 @@ type upstream struct {
 
 // link is what the engine keeps for one target: its idle connections, the most recently used on top.
 type link struct {
-	addr   string
+	name   string         // host:port
+	addr   netip.AddrPort // the same, when the host is an address
 	max    int
 	maxAge time.Duration
+	closed atomic.Bool
+	lanes  []lane // of the loops
 
-	mu     sync.Mutex
-	idle   []*upstream
-	closed bool
+	mu   sync.Mutex
+	idle []*upstream
 }
 
 // Link prepares a target for this engine: it keeps up to maxIdle idle connections to it, each for at most maxAge.
 func Link(t *target.Target, maxIdle int, maxAge time.Duration) {
-	t.Link = &link{addr: t.Addr, max: maxIdle, maxAge: maxAge}
+	l := &link{name: t.Addr, max: maxIdle, maxAge: maxAge, lanes: make([]lane, maxLoops)}
+	if a, err := netip.ParseAddrPort(t.Addr); err == nil && a.Addr().Zone() == "" {
+		l.addr = netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+	}
+	t.Link = l
 }
+
+// maxLoops is how many loops an engine may have.
+var maxLoops = runtime.NumCPU()
 
 // Unlink closes a target's idle connections; those in use are closed when they are given back.
 func Unlink(t *target.Target) {
 	if l, ok := t.Link.(*link); ok {
 		l.mu.Lock()
 		idle := l.idle
-		l.idle, l.closed = nil, true
+		l.idle = nil
+		l.closed.Store(true)
 		l.mu.Unlock()
 		for _, u := range idle {
 			u.Close()
@@ -65,7 +78,7 @@ func (l *link) take() *upstream {
 // dial opens a new connection.
 func (l *link) dial(ctx context.Context, timeout time.Duration) (*upstream, error) {
 	d := net.Dialer{Timeout: timeout}
-	c, err := d.DialContext(ctx, "tcp", l.addr)
+	c, err := d.DialContext(ctx, "tcp", l.name)
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +89,7 @@ func (l *link) dial(ctx context.Context, timeout time.Duration) (*upstream, erro
 func (l *link) put(u *upstream, now int64) {
 	u.reused, u.idleSince = true, now
 	l.mu.Lock()
-	keep := !l.closed && len(l.idle) < l.max
+	keep := !l.closed.Load() && len(l.idle) < l.max
 	if keep {
 		l.idle = append(l.idle, u)
 	}

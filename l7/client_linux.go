@@ -1,0 +1,615 @@
+package l7
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"time"
+
+	"github.com/weirlb/weir/admit"
+	"github.com/weirlb/weir/h1"
+	"github.com/weirlb/weir/pool"
+	"golang.org/x/sys/unix"
+)
+
+// client is one client's connection on a loop.
+type client struct {
+	end
+	li      *Listener
+	peer    netip.AddrPort
+	ip      string
+	phase   phase
+	due     int64 // when the phase is overdue, by the coarse clock; 0: never
+	closing bool  // Weir wants to be rid of the connection after the next answer
+	x       *loopExchange
+	s       *server // the exchange's other side
+	in      []byte  // read and not used: part of a head, or what follows the request in flight
+	drained int     // bytes thrown away while lingering
+	finish  bool    // shut once everything is written
+}
+
+// loopExchange is an exchange with what a loop keeps beside it. It serves one request after the other, of any client of its loop.
+type loopExchange struct {
+	exchange
+	c       *client
+	opening []byte // the head as it is forwarded, and the body bytes that came with it
+	gone    bool   // the client left while the lease was on its way
+}
+
+func (l *loop) take() *loopExchange {
+	if n := len(l.spare); n > 0 {
+		lx := l.spare[n-1]
+		l.spare = l.spare[:n-1]
+		return lx
+	}
+	lx := &loopExchange{}
+	lx.lease.Ready = func(*pool.Lease) { l.post(message{lx: lx}) }
+	return lx
+}
+
+// maxSpare bounds how many exchanges a loop keeps for later, maxOpening the memory each keeps.
+const (
+	maxSpare   = 1024
+	maxOpening = 4 << 10
+)
+
+func (l *loop) giveBack(lx *loopExchange) {
+	lx.c, lx.gone = nil, false
+	if cap(lx.opening) > maxOpening {
+		lx.opening = nil
+	}
+	if len(l.spare) < maxSpare {
+		l.spare = append(l.spare, lx)
+	}
+}
+
+// welcome begins to serve a new connection.
+func (l *loop) welcome(li *Listener, fd int, peer netip.AddrPort) {
+	if !l.e.enter(li) {
+		l.load.Add(-1)
+		unix.Close(fd)
+		return
+	}
+	unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+	c := &client{li: li, peer: peer, ip: peer.Addr().WithZone("").String()}
+	s := li.site.Load()
+	c.l = l
+	c.enter(phaseIdle, s.KeepAlive)
+	if err := l.add(&c.end, fd, c); err != nil {
+		c.left()
+		return
+	}
+	if s.MaxConns > 0 && li.conns.Load() > s.MaxConns {
+		c.refuse(crowded)
+	}
+}
+
+func (c *client) after(d time.Duration) int64 {
+	if d <= 0 {
+		return 0
+	}
+	return c.l.clock + int64(d)
+}
+
+func (c *client) enter(p phase, d time.Duration) { c.phase, c.due = p, c.after(d) }
+
+// left counts the connection out.
+func (c *client) left() {
+	c.l.load.Add(-1)
+	c.l.e.leave(c.li)
+}
+
+// shut closes the client's connection; what it had in flight has been settled.
+func (c *client) shut() {
+	if !c.closed {
+		c.close()
+		c.left()
+	}
+}
+
+// readable reads as long as the exchange wants what comes.
+func (c *client) readable() {
+	for turn := 0; c.more && !c.closed; turn++ {
+		switch {
+		case c.x != nil && c.hup && c.l.clock-c.x.came >= int64(sweepEvery):
+			c.leave()
+			return
+		case !c.wants():
+			return
+		case turn == maxTurns:
+			c.later()
+			return
+		}
+		b, state := c.recv()
+		switch state {
+		case nothing:
+			return
+		case ended:
+			c.ended()
+			return
+		}
+		c.got(b)
+	}
+}
+
+// wants says whether bytes of the client can be used now. What cannot be used stays in the kernel, so that a fast writer waits.
+func (c *client) wants() bool {
+	switch c.phase {
+	case phaseIdle, phaseHead, phaseLinger:
+		return true
+	case phaseTarget, phaseStream:
+		return c.s != nil && !c.x.reqBody.Done() && !c.s.stuffed()
+	case phaseTunnel:
+		return !c.s.stuffed()
+	}
+	return false
+}
+
+func (c *client) got(b []byte) {
+	switch c.phase {
+	case phaseIdle, phaseHead:
+		c.serve(b)
+	case phaseLinger:
+		if c.drained += len(b); c.drained > maxLinger {
+			c.shut()
+		}
+	case phaseTunnel:
+		c.due = c.after(c.x.to.Idle)
+		if !c.s.send(b) {
+			c.endTunnel()
+		}
+	default:
+		c.upload(b)
+	}
+}
+
+// ended is called when the client will send no more.
+func (c *client) ended() {
+	switch c.phase {
+	case phaseIdle, phaseLinger:
+		c.shut()
+	case phaseHead:
+		c.shut()
+	case phaseTunnel:
+		c.s.hangUp()
+		if c.half {
+			c.endTunnel()
+		}
+	default:
+		c.leave()
+	}
+}
+
+// serve begins the requests in what was read, until one is in flight, is not complete, or the connection ends.
+func (c *client) serve(b []byte) {
+	if len(c.in) > 0 {
+		b = append(c.in, b...)
+		c.in = nil // b is the only owner: what begins below may read on
+	}
+	for c.x == nil && c.phase <= phaseHead && !c.closed {
+		if len(b) == 0 {
+			if c.closing {
+				c.shut()
+			}
+			return
+		}
+		s := c.li.site.Load()
+		lx := c.l.take()
+		err := lx.request(b, s.Limits)
+		if err != nil {
+			c.l.giveBack(lx)
+			if err != h1.ErrMore {
+				c.refuse(malformed(err))
+				return
+			}
+			if c.phase == phaseIdle {
+				c.enter(phaseHead, s.HeadTimeout)
+			}
+			break
+		}
+		lx.c, c.x, lx.site, lx.came = c, lx, s, c.l.clock
+		c.phase, c.due = phaseBusy, 0
+		n := c.begin(b)
+		b = b[n:]
+	}
+	if len(b) > 0 && !c.closed && c.phase != phaseLinger {
+		c.in = append(c.in, b...)
+	}
+}
+
+// begin runs the request at the start of b and returns how many bytes of it were used.
+func (c *client) begin(b []byte) int {
+	x := c.x
+	s := x.site
+	if x.route(s) == nil {
+		return c.declineUnread(noRoute)
+	}
+	if s.MaxBody > 0 && x.req.Length > s.MaxBody {
+		return c.declineUnread(tooBig)
+	}
+	if !x.plain() {
+		c.handOff(b)
+		return len(b)
+	}
+	have, err := x.body(b[x.req.Len:])
+	if err != nil {
+		c.drop()
+		c.refuse(malformed(err))
+		return len(b)
+	}
+	used := x.req.Len + have
+	x.received = int64(have)
+	c.l.out = x.forward(c.l.out[:0], b[x.req.Len:used], h1.Forward{ClientIP: c.ip, Forwarded: s.Forwarded, Via: s.Via})
+	x.opening = append(x.opening[:0], c.l.out...)
+	verdict, err := x.to.Pool.Acquire(&x.lease, c.l.now)
+	switch {
+	case verdict == admit.Queue:
+		c.phase = phaseQueue
+	case err != nil:
+		c.decline(refusalOf(err))
+	default:
+		x.attempts = 1
+		c.try(false)
+	}
+	return used
+}
+
+// declineUnread answers a request of which only the head was used.
+func (c *client) declineUnread(r refusal) int {
+	n := c.x.req.Len
+	c.decline(r)
+	return n
+}
+
+// granted is told that the lease was granted or refused.
+func (c *client) granted() {
+	x := c.x
+	if x.gone {
+		x.lease.Release(x.outcome(false, true), c.l.now)
+		c.x = nil
+		c.l.giveBack(x)
+		return
+	}
+	if err := x.lease.Err(); err != nil {
+		c.decline(refusalOf(err))
+		c.resume()
+		return
+	}
+	x.attempts++
+	c.try(false)
+}
+
+// try sends the request to the lease's target. fresh: on a new connection.
+func (c *client) try(fresh bool) {
+	x := c.x
+	s, err := c.l.connect(x, fresh)
+	if err != nil {
+		c.broke(nil, connecting, err)
+		return
+	}
+	c.forwardTo(s)
+}
+
+func (c *client) forwardTo(s *server) {
+	x := c.x
+	c.s, s.c, s.at = s, c, awaiting
+	if s.connecting {
+		s.at = connecting
+		c.enter(phaseTarget, x.to.Connect)
+	} else {
+		c.enter(phaseTarget, x.to.FirstByte)
+	}
+	if !s.send(x.opening) {
+		c.broke(s, connecting, errClosed)
+		return
+	}
+	if !x.reqBody.Done() {
+		c.readable()
+	}
+}
+
+var (
+	errClosed  = errors.New("the connection is closed")
+	errConnect = errors.New("no connection in time")
+)
+
+// upload passes on more of the request's body.
+func (c *client) upload(b []byte) {
+	x := c.x
+	n, err := x.reqBody.Next(b)
+	if err == nil {
+		x.received += int64(n)
+		if max := x.site.MaxBody; max > 0 && x.received > max {
+			err = errBodyTooBig
+		}
+	}
+	if err != nil {
+		if x.begun {
+			c.cut(false)
+			return
+		}
+		x.lease.Release(x.outcome(false, true), c.l.now)
+		c.part()
+		c.drop()
+		c.refuse(malformed(err))
+		return
+	}
+	if c.phase == phaseTarget {
+		c.due = c.after(x.to.FirstByte)
+	}
+	if rest := b[n:]; len(rest) > 0 {
+		c.in = append(c.in, rest...)
+	}
+	if !c.s.send(b[:n]) {
+		c.s.more = true // what the target said before it closed is worth hearing
+		c.s.readable()
+	}
+}
+
+// broke is told that the attempt on s failed. err says why.
+func (c *client) broke(s *server, at stage, err error) {
+	x := c.x
+	reused := s != nil && s.reused
+	c.part()
+	switch x.failed(at, reused) {
+	case again:
+		c.try(true)
+		return
+	case otherTarget:
+		verdict, e := x.lease.Retry(pool.Outcome{Failed: true}, c.l.now)
+		switch {
+		case verdict == admit.Queue:
+			c.phase, c.due = phaseQueue, 0
+			return
+		case e == nil:
+			x.attempts++
+			c.try(false)
+			return
+		case errors.As(e, new(*admit.Refusal)):
+			c.decline(refusalOf(e))
+			c.resume()
+			return
+		}
+	}
+	x.lease.Release(x.outcome(true, false), c.l.now)
+	if x.begun {
+		c.drop()
+		c.reset()
+		c.left()
+		return
+	}
+	c.decline(brokenTarget("the target failed before it answered: " + err.Error()))
+	c.resume()
+}
+
+// part lets go of the target's connection and closes it.
+func (c *client) part() {
+	if s := c.s; s != nil {
+		c.s, s.c = nil, nil
+		s.close()
+	}
+}
+
+// drop ends the exchange; its lease has been settled.
+func (c *client) drop() {
+	if x := c.x; x != nil {
+		c.x = nil
+		c.l.giveBack(x)
+	}
+}
+
+// done ends an exchange whose answer went out whole.
+func (c *client) done() {
+	x, s := c.x, c.s
+	whole := x.reqBody.Done()
+	if x.reusable() && !s.spoilt && !s.hup {
+		c.s, s.c = nil, nil
+		c.l.keep(s)
+	} else {
+		c.part()
+	}
+	x.lease.Release(x.outcome(false, false), c.l.now)
+	last, patience := x.last || c.closing, x.to.Idle
+	c.drop()
+	switch {
+	case !whole:
+		c.linger()
+	case last && len(c.out) == 0:
+		c.shut()
+	case last:
+		c.finish = true
+		c.enter(phaseLinger, patience)
+	default:
+		c.enter(phaseIdle, c.li.site.Load().KeepAlive)
+		c.resume()
+	}
+}
+
+// resume goes on with what came after the request that has just ended.
+func (c *client) resume() {
+	if c.closed || c.x != nil || c.phase > phaseHead {
+		return
+	}
+	if len(c.in) > 0 || c.closing {
+		b := c.in
+		c.in = nil
+		c.serve(b)
+	}
+	if c.more {
+		c.later() // not at once: this may run inside of another end's turn
+	}
+}
+
+// cut ends an answer that has begun and cannot be finished, so that it looks cut.
+func (c *client) cut(failed bool) {
+	c.part()
+	c.x.lease.Release(c.x.outcome(failed, !failed), c.l.now)
+	c.drop()
+	c.reset()
+	c.left()
+}
+
+// leave is called when the client has gone and leaves a request behind.
+func (c *client) leave() {
+	x := c.x
+	c.part()
+	c.close()
+	c.left()
+	if c.phase == phaseQueue && !x.lease.Cancel(c.l.now) {
+		x.gone = true // the grant is on its way; it is given back when it comes
+		return
+	}
+	x.lease.Release(x.outcome(false, true), c.l.now)
+	c.drop()
+}
+
+// decline answers a request that no target answers. The connection lives on when the request's end is known.
+func (c *client) decline(r refusal) {
+	x := c.x
+	last := x.req.Close || x.req.Minor == 0 || !x.reqBody.Done() || c.closing
+	isHead := x.req.IsHead
+	c.drop()
+	if last {
+		c.refuseTo(r, isHead)
+		return
+	}
+	c.l.out = r.append(c.l.out[:0], isHead, false)
+	if !c.end.send(c.l.out) {
+		c.shut()
+		return
+	}
+	c.enter(phaseIdle, c.li.site.Load().KeepAlive)
+}
+
+func (c *client) refuse(r refusal) { c.refuseTo(r, false) }
+
+// refuseTo answers and ends the connection so that the client can read the answer.
+func (c *client) refuseTo(r refusal, isHead bool) {
+	if !c.end.send(r.append(nil, isHead, true)) {
+		c.shut()
+		return
+	}
+	c.linger()
+}
+
+// lingerFor and maxLinger bound how long and how much of what a client still sends is read after the last answer: closing at once would
+// reset the connection, and the answer with it.
+const (
+	lingerFor = time.Second
+	maxLinger = 1 << 20
+)
+
+func (c *client) linger() {
+	c.in = nil
+	c.enter(phaseLinger, lingerFor)
+	c.hangUp()
+	if c.more {
+		c.later()
+	}
+}
+
+// flushed is called when the client can take more.
+func (c *client) flushed() {
+	switch {
+	case c.finish:
+		c.shut()
+	case c.s != nil && c.s.more && !c.closed:
+		c.s.readable()
+	}
+}
+
+// broken is called when nothing can be written to the client any more.
+func (c *client) broken(error) {
+	if c.x != nil && c.phase != phaseTunnel {
+		c.leave()
+		return
+	}
+	if c.phase == phaseTunnel {
+		c.endTunnel()
+		return
+	}
+	c.shut()
+}
+
+func (c *client) sweep() {
+	if c.hup && c.x != nil && c.phase.cancellable() && c.l.clock-c.x.came >= int64(sweepEvery) {
+		c.leave()
+		return
+	}
+	if c.due == 0 || c.l.clock <= c.due {
+		return
+	}
+	switch c.phase {
+	case phaseHead:
+		c.refuse(slow)
+	case phaseTarget:
+		x := c.x
+		if c.s.at == connecting {
+			c.broke(c.s, connecting, errConnect)
+			return
+		}
+		c.part()
+		x.lease.Release(x.outcome(true, false), c.l.now)
+		if x.begun {
+			c.drop()
+			c.reset()
+			c.left()
+			return
+		}
+		c.decline(lateTarget("timeouts.first_byte", x.to.FirstByte))
+		c.resume()
+	case phaseStream:
+		c.cut(!c.stuffed()) // a client that does not read is not the target's fault
+	case phaseTunnel:
+		c.endTunnel()
+	default:
+		c.shut()
+	}
+}
+
+// hurry asks the connection to end with its current answer, or now when it is idle.
+func (c *client) hurry() {
+	c.closing = true
+	if c.phase == phaseIdle {
+		c.shut()
+	}
+}
+
+// abort ends the connection now.
+func (c *client) abort() {
+	switch {
+	case c.phase == phaseTunnel:
+		c.endTunnel()
+	case c.x != nil:
+		c.leave()
+	default:
+		c.shut()
+	}
+}
+
+// endTunnel ends a connection after an upgrade.
+func (c *client) endTunnel() {
+	x := c.x
+	c.part()
+	x.lease.Release(x.outcome(false, false), c.l.now)
+	c.drop()
+	c.shut()
+}
+
+// handOff gives the connection, with what was read of it, to a goroutine.
+func (c *client) handOff(b []byte) {
+	b = append([]byte(nil), b...)
+	c.drop()
+	unix.EpollCtl(c.l.ep, unix.EPOLL_CTL_DEL, int(c.fd), nil)
+	c.forget()
+	c.l.load.Add(-1)
+	f := os.NewFile(uintptr(c.fd), "client")
+	nc, err := net.FileConn(f) // a duplicate
+	f.Close()
+	if err != nil {
+		c.l.e.leave(c.li)
+		return
+	}
+	c.l.e.adopt(c.li, nc, b)
+}

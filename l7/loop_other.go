@@ -1,0 +1,27 @@
+//go:build !linux
+
+package l7
+
+import (
+	"errors"
+	"net"
+)
+
+// Loops need epoll: elsewhere goroutines carry every connection.
+type (
+	loop struct{}
+	lane struct{}
+	door struct{}
+)
+
+func newLoops(*Engine, int) ([]*loop, error) { return nil, nil }
+
+func endLoops([]*loop) {}
+
+func (*loop) hurry() {}
+
+func canLoop(net.Listener) bool { return false }
+
+func openDoor([]*loop, *Listener) (*door, error) { return nil, errors.ErrUnsupported }
+
+func (*door) shut() {}
