@@ -1,4 +1,5 @@
-// Package telemetry shows Weir's own numbers to Prometheus: what is counted, under which name and in which unit.
+// Package telemetry shows what Weir does: a line in the access log and a span for each request, and numbers for Prometheus, with
+// what is counted, under which name and in which unit.
 package telemetry
 
 // DurationBounds are the upper bounds, in seconds, of the buckets of every histogram: from a cached answer to an image that took
@@ -9,13 +10,41 @@ var DurationBounds = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1
 type Snapshot struct {
 	Version   string // of Weir
 	Listeners []Listener
+	Routes    []Route
 	Pools     []Pool
+
+	Limited   map[string]uint64 // requests refused, by the rate limit that refused them: its name, never a client's
+	AccessLog *AccessCounts     // nil when there is none
+	Spans     *SpanCounts       // nil when nothing is traced
+
+	// TargetSeries is how many targets are shown one by one; those beyond it are summed up as target="other" in their pool.
+	// 0 means 1,000. A target that is shown stays shown while it is there.
+	TargetSeries int
 }
 
 // Listener is one address that Weir accepts on.
 type Listener struct {
 	Address     string
 	Connections int // open now
+
+	Accepted        uint64 // connections
+	Handshakes      uint64 // of TLS, that succeeded
+	HandshakeErrors uint64
+	TLS             bool // false leaves the handshakes out
+}
+
+// Route is one route, under its name in the config. Requests are counted when they end.
+type Route struct {
+	Name string
+
+	Answers2          uint64 // answered whole with a status of 1xx or 2xx
+	Answers3          uint64
+	Answers4          uint64
+	Answers5          uint64
+	Broken            uint64 // not answered whole
+	Cancelled         uint64 // the client left first
+	Duration          Histogram
+	BytesIn, BytesOut uint64 // of the requests' and the answers' bodies
 }
 
 // Pool is one pool.
@@ -31,6 +60,8 @@ type Pool struct {
 	TimedOut  uint64 // refused by queue.timeout
 	Cancelled uint64 // the client left first
 	Retries   uint64
+	Hedges    uint64 // requests sent to a second target because the first took long
+	Mirrored  uint64 // copies of other pools' requests that came in
 
 	Latency Histogram // arrival to end
 	Wait    Histogram // arrival to slot
@@ -50,6 +81,9 @@ type Target struct {
 	ID       string
 	Up       bool // may be given requests
 	InFlight int
+
+	Requests uint64 // that it was given
+	Failures uint64 // that it refused, broke or answered 5xx
 }
 
 // Fleet is what a pool's instances do.

@@ -23,14 +23,25 @@ func busy() Snapshot {
 		counts[i] = uint64(i + 1)
 	}
 	return Snapshot{
-		Version:   "1.2.3",
-		Listeners: []Listener{{"127.0.0.1:8080", 37}},
+		Version: "1.2.3",
+		Listeners: []Listener{
+			{Address: "127.0.0.1:8080", Connections: 37, Accepted: 41},
+			{Address: "127.0.0.1:8443", TLS: true, Handshakes: 42, HandshakeErrors: 43},
+		},
+		Routes: []Route{{
+			Name: "chat", Answers2: 51, Answers3: 52, Answers4: 53, Answers5: 54, Broken: 55, Cancelled: 56,
+			Duration: Histogram{Counts: counts, Count: 57, Sum: 58.5}, BytesIn: 59, BytesOut: 61,
+		}},
+		Limited:   map[string]uint64{"per_key": 62, "per_client": 63},
+		AccessLog: &AccessCounts{Written: 64, Dropped: 65, Failed: 66},
+		Spans:     &SpanCounts{Exported: 67, Dropped: 68, Failed: 69},
 		Pools: []Pool{
 			{
 				Name: "api", Received: 100, Answers2: 60, Answers4: 7, Answers5: 5, Broken: 4, Full: 3, TimedOut: 2, Cancelled: 1, Retries: 6,
+				Hedges: 71, Mirrored: 72,
 				Latency: Histogram{Counts: counts, Count: 20, Sum: 12.5}, Wait: Histogram{Counts: counts, Count: 19, Sum: .25},
 				Waiting: 8, InFlight: 9, Slots: 10, FailedOpen: true,
-				Targets: []Target{{"10.0.0.1:9000", true, 4}, {"10.0.0.2:9000", false, 5}},
+				Targets: []Target{{"10.0.0.1:9000", true, 4, 73, 74}, {"10.0.0.2:9000", false, 5, 75, 76}},
 			},
 			{
 				Name:  "images",
@@ -75,6 +86,28 @@ func TestEveryNumberIsShownUnderItsName(t *testing.T) {
 	text := shown(t, busy())
 	for _, line := range []string{
 		`weir_connections{listener="127.0.0.1:8080"} 37`,
+		`weir_connections_accepted_total{listener="127.0.0.1:8080"} 41`,
+		`weir_tls_handshakes_total{listener="127.0.0.1:8443",result="ok"} 42`,
+		`weir_tls_handshakes_total{listener="127.0.0.1:8443",result="failed"} 43`,
+		`weir_rate_limited_total{limit="per_key"} 62`,
+		`weir_rate_limited_total{limit="per_client"} 63`,
+		`weir_access_log_lines_total{result="written"} 64`,
+		`weir_access_log_lines_total{result="dropped"} 65`,
+		`weir_access_log_lines_total{result="failed"} 66`,
+		`weir_trace_spans_total{result="exported"} 67`,
+		`weir_trace_spans_total{result="dropped"} 68`,
+		`weir_trace_spans_total{result="failed"} 69`,
+		`weir_route_requests_total{code_class="2xx",route="chat"} 51`,
+		`weir_route_requests_total{code_class="3xx",route="chat"} 52`,
+		`weir_route_requests_total{code_class="4xx",route="chat"} 53`,
+		`weir_route_requests_total{code_class="5xx",route="chat"} 54`,
+		`weir_route_requests_total{code_class="broken",route="chat"} 55`,
+		`weir_route_requests_total{code_class="cancelled",route="chat"} 56`,
+		`weir_route_request_duration_seconds_bucket{route="chat",le="0.001"} 1`,
+		`weir_route_request_duration_seconds_sum{route="chat"} 58.5`,
+		`weir_route_request_duration_seconds_count{route="chat"} 57`,
+		`weir_route_request_bytes_total{route="chat"} 59`,
+		`weir_route_response_bytes_total{route="chat"} 61`,
 		`weir_received_requests_total{pool="api"} 100`,
 		`weir_requests_total{code="2xx",pool="api"} 60`,
 		`weir_requests_total{code="4xx",pool="api"} 7`,
@@ -84,6 +117,8 @@ func TestEveryNumberIsShownUnderItsName(t *testing.T) {
 		`weir_refused_total{limit="queue.timeout",pool="api"} 2`,
 		`weir_cancelled_total{pool="api"} 1`,
 		`weir_retries_total{pool="api"} 6`,
+		`weir_hedges_total{pool="api"} 71`,
+		`weir_mirrored_total{pool="api"} 72`,
 		`weir_request_duration_seconds_bucket{pool="api",le="0.001"} 1`,
 		`weir_request_duration_seconds_bucket{pool="api",le="300"} 17`,
 		`weir_request_duration_seconds_bucket{pool="api",le="+Inf"} 20`,
@@ -99,6 +134,8 @@ func TestEveryNumberIsShownUnderItsName(t *testing.T) {
 		`weir_target_up{pool="api",target="10.0.0.1:9000"} 1`,
 		`weir_target_up{pool="api",target="10.0.0.2:9000"} 0`,
 		`weir_target_in_flight_requests{pool="api",target="10.0.0.2:9000"} 5`,
+		`weir_target_requests_total{pool="api",target="10.0.0.2:9000"} 75`,
+		`weir_target_failures_total{pool="api",target="10.0.0.1:9000"} 74`,
 		`weir_instances{pool="images",state="ready"} 3`,
 		`weir_instances{pool="images",state="starting"} 2`,
 		`weir_instances{pool="images",state="draining"} 0`,
@@ -112,7 +149,7 @@ func TestEveryNumberIsShownUnderItsName(t *testing.T) {
 			t.Errorf("missing: %s", line)
 		}
 	}
-	for _, never := range []string{`weir_instances{pool="api"`, `weir_desired_instances{pool="api"`, `weir_scale_decisions_total{direction="in",pool="api"`} {
+	for _, never := range []string{`weir_tls_handshakes_total{listener="127.0.0.1:8080"`, `weir_instances{pool="api"`, `weir_desired_instances{pool="api"`, `weir_scale_decisions_total{direction="in",pool="api"`} {
 		if strings.Contains(text, never) {
 			t.Errorf("a pool of fixed targets shows %s", never)
 		}
