@@ -159,7 +159,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 		p.Queue.Order, p.Queue.MaxWait = "shortest_first", of(30*time.Second)
 	}
 	prefixes.Balance, prefixes.Prefix, prefixes.Queue.Order = "prefix_affinity", &Prefix{StringList{"input"}, 512}, "deadline"
-	loras.Balance, loras.Affinity, loras.TLS = "affinity", &Affinity{Key{"json", "options.lora"}, of(12 * time.Second)}, &TargetTLS{}
+	loras.Balance, loras.Affinity, loras.TLS = "affinity", &Affinity{Key{"json", "options.lora"}, of(12 * time.Second), 8}, &TargetTLS{}
 	loras.Queue.Size, bytes.Queue.Size = &RequestSize{Header: "X-Tokens"}, &RequestSize{Bytes: true}
 	plain := DefaultRoute()
 	plain.Pool = "fixed"

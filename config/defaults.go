@@ -84,12 +84,10 @@ func DefaultPool() Pool {
 func DefaultPrefix() Prefix { return Prefix{JSON: StringList{"messages", "prompt"}, Block: 256} }
 
 // DefaultAffinity is affinity whose key alone is given.
-func DefaultAffinity() Affinity { return Affinity{SwitchCost: seconds(5)} }
+func DefaultAffinity() Affinity { return Affinity{SwitchCost: seconds(5), Keeps: 1} }
 
 // DefaultUtilization is `utilization: {}`.
-func DefaultUtilization() Utilization {
-	return Utilization{Metric: "gpu_utilization", MaxAge: seconds(10)}
-}
+func DefaultUtilization() Utilization { return Utilization{MaxAge: seconds(10)} }
 
 // DefaultSticky is `sticky: {}`.
 func DefaultSticky() Sticky {

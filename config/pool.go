@@ -80,14 +80,18 @@ type Prefix struct {
 type Affinity struct {
 	// Where a request says it: header:NAME, cookie:NAME or json:FIELD of the body.
 	By Key `yaml:"by" jsonschema:"required" keys:"header cookie json" example:"json:model"`
-	// What it costs a target to fetch it. A request goes elsewhere once waiting for its favourite would cost more.
+	// How much longer a request takes where it has to be fetched first, until Weir has measured that. A request goes
+	// elsewhere once waiting for its favourite would take longer.
 	SwitchCost Duration `yaml:"switch_cost"`
+	// How many different ones a target keeps at hand at a time, such as the LoRAs that its server holds.
+	Keeps int `yaml:"keeps" jsonschema:"minimum=1,maximum=64"`
 }
 
 // Utilization is what targets report of themselves.
 type Utilization struct {
-	// Name of the gauge, which is least where the next request goes.
-	Metric string `yaml:"metric" jsonschema:"minLength=1"`
+	// Name of the gauge, which is least where the next request goes, such as kv_cache_usage_perc. Default: the
+	// first that a report has of application_utilization, the fullest of KV cache and GPU, and cpu_utilization.
+	Metric string `yaml:"metric"`
 	// A report that is older counts for nothing; it never counts as 0.
 	MaxAge Duration `yaml:"max_age"`
 }
