@@ -174,7 +174,7 @@ const acmeALPN = "acme-tls/1"
 // ErrChallenge is what Handshake returns for a connection that was an authority's challenge: it is answered, and closed.
 var ErrChallenge = errors.New("the connection was an ACME challenge, which is answered")
 
-// Handshake makes c a TLS connection, within ctx. On an error c is closed.
+// Handshake makes c a TLS connection, within ctx. On an error c is closed. A deadline of c costs less than a context that can end.
 //
 // Connections of authorities that check a TLS-ALPN-01 challenge end here: they showed no client's certificate, so nothing
 // may be asked over them.
