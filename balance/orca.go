@@ -204,19 +204,20 @@ func (o *orca) bin(s string) error {
 	if err != nil {
 		return err
 	}
-	return fields(b, func(n protowire.Number, double float64, bytes []byte) error {
+	return fields(b, func(n protowire.Number, kind protowire.Type, double float64, entry []byte) error {
 		name := orcaFields[n]
+		isMap := strings.HasSuffix(name, ".")
 		switch {
-		case name == "":
+		case name == "" || isMap != (kind == protowire.BytesType):
 			return nil
-		case bytes == nil:
+		case !isMap:
 			return o.add(name, double)
 		}
 		var value float64
-		if err := fields(bytes, func(n protowire.Number, double float64, bytes []byte) error {
+		if err := fields(entry, func(n protowire.Number, _ protowire.Type, double float64, key []byte) error {
 			switch n {
 			case 1:
-				name += string(bytes)
+				name += string(key)
 			case 2:
 				value = double
 			}
@@ -229,7 +230,7 @@ func (o *orca) bin(s string) error {
 }
 
 // fields calls each with every double and every length-delimited field of a protobuf message.
-func fields(b []byte, each func(n protowire.Number, double float64, bytes []byte) error) error {
+func fields(b []byte, each func(n protowire.Number, kind protowire.Type, double float64, bytes []byte) error) error {
 	for len(b) > 0 {
 		n, kind, size := protowire.ConsumeTag(b)
 		if size < 0 {
@@ -241,12 +242,12 @@ func fields(b []byte, each func(n protowire.Number, double float64, bytes []byte
 		case protowire.Fixed64Type:
 			var v uint64
 			if v, size = protowire.ConsumeFixed64(b); size >= 0 {
-				err = each(n, math.Float64frombits(v), nil)
+				err = each(n, kind, math.Float64frombits(v), nil)
 			}
 		case protowire.BytesType:
 			var v []byte
 			if v, size = protowire.ConsumeBytes(b); size >= 0 {
-				err = each(n, 0, append([]byte{}, v...))
+				err = each(n, kind, 0, v)
 			}
 		default:
 			size = protowire.ConsumeFieldValue(n, kind, b)

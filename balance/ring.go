@@ -93,17 +93,19 @@ func merge(old []uint64, now []int32, added []uint64) []uint64 {
 	return append(out, added...)
 }
 
-// index divides the ring into about as many parts as there are points, so that finding one is one look-up and a step or two.
+// index divides the ring into parts of about eight points, one cache line, so that finding one is one look-up and a few steps.
 func (g *ring) index() {
-	n := bits.Len(uint(len(g.points)))
+	n := max(1, bits.Len(uint(len(g.points)/8)))
 	g.shift = 64 - n
 	g.starts = slices.Grow(g.starts[:0], 1<<n)[:1<<n]
-	next := 0
-	for part := range g.starts {
-		for next < len(g.points) && int(g.points[next]>>g.shift) < part {
-			next++
+	part := 0
+	for i, p := range g.points {
+		for ; part <= int(p>>g.shift); part++ {
+			g.starts[part] = uint32(i)
 		}
-		g.starts[part] = uint32(next)
+	}
+	for ; part < len(g.starts); part++ {
+		g.starts[part] = uint32(len(g.points))
 	}
 }
 

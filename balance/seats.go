@@ -127,24 +127,33 @@ func (f *free) put(i int32, in bool) {
 	}
 }
 
-// reach is how many targets an algorithm looks at that cannot keep an order, as what it compares by changes on its own.
-// The best of 16 drawn from 10,000 is among the best 4 in 100 every other time, and among the best 20 in 97 of 100.
-const reach = 16
+// An algorithm that cannot keep an order, as what it compares by changes on its own, looks at all usable targets up to reach, and at
+// some by chance when there are more: the best of 8 is among the best quarter in 9 of 10 picks.
+const (
+	reach = 16
+	some  = 8
+)
 
-// draw appends up to reach different seats of usable targets, by chance and in random order: all of them if there are no more.
+// draw appends different seats of usable targets in random order: all if there are up to reach, otherwise some.
 func (f *free) draw(dst []int32, targets []*target.Target, r *Request) []int32 {
 	n := len(f.list)
 	if n == 0 {
 		return dst
 	}
-	m, start := min(n, reach), below(r.Chance, n)
+	m, start := n, below(r.Chance, n)
+	if n > reach {
+		m = some
+	}
 	x := r.Chance
+	part := n / m
 	for k := range m {
-		// One of each m-th part of the list, so that none is drawn twice.
-		lo, hi := k*n/m, (k+1)*n/m
+		// One of each part of the list, from a random place on, so that none is drawn twice.
 		x = mix(x + 1)
-		i := f.list[(start+lo+below(x, hi-lo))%n]
-		if !r.skips(targets[i]) {
+		at := start + k*part + below(x, part)
+		if at >= n {
+			at -= n
+		}
+		if i := f.list[at]; !r.skips(targets[i]) {
 			dst = append(dst, i)
 		}
 	}
