@@ -139,7 +139,6 @@ func (p *Pool) Configure(o Options, now time.Time) error {
 
 // requeue lets what waits wait by another rule.
 func (p *Pool) requeue(r admit.Rule) {
-	p.aside = p.aside[:0]
 	for e := range p.queue.All {
 		p.aside = append(p.aside, e)
 	}
@@ -150,6 +149,7 @@ func (p *Pool) requeue(r admit.Rule) {
 		p.queue.Again(e, &q)
 	}
 	clear(p.aside)
+	p.aside = p.aside[:0]
 }
 
 // ask is what the queue needs to know of a request. Its service time is looked up only where it matters.
