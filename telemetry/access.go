@@ -87,10 +87,10 @@ func keep[T []byte | string](a *Access, v T) []byte {
 	return a.kept[at:len(a.kept):len(a.kept)]
 }
 
-// Spoilt says that the request was not answered as it should have been: no answer or one of 5xx, a limit that refused it, an
-// answer that was cut. A client that left has itself to thank.
+// Spoilt says that the request was not answered as it should have been: with 5xx, not to the end, or not at all. A client that left
+// has itself to thank, and so has one that was told 4xx.
 func (a *Access) Spoilt() bool {
-	return a.Status >= 500 || a.Cut || a.Refused != "" || a.Status == 0 && !a.ClientLeft
+	return a.Status >= 500 || a.Cut || a.Status == 0 && !a.ClientLeft
 }
 
 // AppendKeyID appends what a log may show of an API key: enough to tell keys apart, nothing to use one by. It is the

@@ -27,8 +27,8 @@ func typical() *Access {
 	return a
 }
 
-func jsonOf(a *Access, query bool, drop ...string) string {
-	omit, err := fieldsOf(drop)
+func jsonOf(a *Access, query bool, without ...string) string {
+	omit, err := fieldsOf(without)
 	if err != nil {
 		panic(err)
 	}
@@ -81,11 +81,11 @@ func TestJSONLineOfNothing(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 	if got := jsonOf(&Access{Start: noon}, true, AccessFields()...); got != "{}\n" {
-		t.Errorf("with all fields dropped: %q", got)
+		t.Errorf("with all fields left out: %q", got)
 	}
 }
 
-func TestEachFieldCanBeDropped(t *testing.T) {
+func TestEachFieldCanBeLeftOut(t *testing.T) {
 	a := typical()
 	a.Retries, a.Cut, a.ClientLeft, a.Tenant, a.Refused, a.Error, a.Referer = 1, true, true, []byte("t"), "r", "e", []byte("f")
 	for _, name := range AccessFields() {
@@ -98,7 +98,7 @@ func TestEachFieldCanBeDropped(t *testing.T) {
 		}
 	}
 	if _, err := fieldsOf([]string{"cookie"}); err == nil || !strings.Contains(err.Error(), "user_agent") {
-		t.Errorf("dropping what is no field: %v", err)
+		t.Errorf("leaving out what is no field: %v", err)
 	}
 }
 
@@ -167,7 +167,7 @@ func TestWhichRequestsAreSpoilt(t *testing.T) {
 		want bool
 	}{
 		{Access{Status: 200}, false}, {Access{Status: 404}, false}, {Access{Status: 500}, true}, {Access{}, true},
-		{Access{ClientLeft: true}, false}, {Access{Status: 200, Cut: true}, true}, {Access{Status: 429, Refused: "limits.rate"}, true},
+		{Access{ClientLeft: true}, false}, {Access{Status: 200, Cut: true}, true}, {Access{Status: 429, Refused: "rate_limits"}, false},
 	} {
 		if got := c.a.Spoilt(); got != c.want {
 			t.Errorf("%+v: %v", c.a, got)

@@ -25,7 +25,7 @@ type AccessOptions struct {
 	KeepErrors bool
 	Slow       time.Duration
 	Query      bool     // log queries; they are often private
-	Drop       []string // fields of a JSON line that are left out; see [AccessFields]
+	Omit       []string // fields of a JSON line that are left out; see [AccessFields]
 	Buffer     int      // bytes that may wait to be written; what comes beyond is dropped and counted; 0 means 4 MiB
 
 	Log *slog.Logger // hears when lines cannot be written; nil: nobody does
@@ -105,7 +105,7 @@ func newAccessLog(o AccessOptions, out io.Writer) (*AccessLog, error) {
 	if !(o.Sample >= 0 && o.Sample <= 1) {
 		return nil, fmt.Errorf("access log: sample is %v; write a number from 0 (none) to 1 (all)", o.Sample)
 	}
-	omit, err := fieldsOf(o.Drop)
+	omit, err := fieldsOf(o.Omit)
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +128,7 @@ func fieldsOf(names []string) (omit uint64, err error) {
 	for _, name := range names {
 		i := slices.Index(fieldNames[:], name)
 		if i < 0 {
-			return 0, fmt.Errorf("access log: there is no field %q to drop; the fields are %s", name, strings.Join(fieldNames[:], ", "))
+			return 0, fmt.Errorf("access log: there is no field %q to omit; the fields are %s", name, strings.Join(fieldNames[:], ", "))
 		}
 		omit |= 1 << i
 	}

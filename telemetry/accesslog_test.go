@@ -160,7 +160,7 @@ func TestOptionsThatCannotBe(t *testing.T) {
 		{func(o *AccessOptions) { o.Format = "common" }, "write json or combined"},
 		{func(o *AccessOptions) { o.Sample = 1.5 }, "from 0 (none) to 1 (all)"},
 		{func(o *AccessOptions) { o.Sample = math.NaN() }, "from 0 (none) to 1 (all)"},
-		{func(o *AccessOptions) { o.Drop = []string{"cookie"} }, `no field "cookie"`},
+		{func(o *AccessOptions) { o.Omit = []string{"cookie"} }, `no field "cookie"`},
 	} {
 		o := DefaultAccess
 		c.change(&o)

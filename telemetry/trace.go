@@ -145,7 +145,7 @@ func (t *Tracer) span(a *Access) {
 	}
 	_, s := t.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindServer), trace.WithTimestamp(a.Start), trace.WithAttributes(t.attributes(a, method)...))
 	events(s, a)
-	if a.Status >= 500 || a.Cut || a.Status == 0 && !a.ClientLeft {
+	if a.Spoilt() {
 		s.SetStatus(codes.Error, clean(a.Error))
 		s.SetAttributes(semconv.ErrorTypeKey.String(errorType(a)))
 	}
