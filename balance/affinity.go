@@ -20,7 +20,8 @@ type affinity struct {
 	ready []ready            // of each seat
 	homes map[uint64][]int32 // the seats with a free slot that have a key ready
 
-	key     uint64    // of the last pick, until Began
+	key     uint64 // of the last pick, until Began
+	picked  *target.Target
 	now     time.Time // of the last pick
 	homely  int       // for Why: targets with a free slot and the key ready
 	ahead   time.Duration
@@ -60,6 +61,11 @@ func (p *affinity) Set(rotation []*target.Target) {
 
 func (p *affinity) Pick(r *Request) *target.Target {
 	p.key, p.now, p.homely, p.yielded = r.Key, r.Now, len(p.homes[r.Key]), false
+	p.picked = p.choose(r)
+	return p.picked
+}
+
+func (p *affinity) choose(r *Request) *target.Target {
 	_, idlest := p.first(r)
 	if idlest == nil || r.Key == 0 {
 		return p.least.Pick(r)
@@ -95,7 +101,7 @@ func (p *affinity) wait(t *target.Target) time.Duration {
 func (p *affinity) Began(t *target.Target) {
 	i := p.update(t)
 	if i != none {
-		if y := &p.ready[i]; p.key != 0 && (len(y.keys) == 0 || y.keys[0].key != p.key) {
+		if y := &p.ready[i]; p.key != 0 && t == p.picked && (len(y.keys) == 0 || y.keys[0].key != p.key) {
 			p.open(i, false)
 			p.load(y)
 		}

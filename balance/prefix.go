@@ -22,8 +22,9 @@ type prefix struct {
 	tags   []uint32         // of each seat
 	tagged map[uint32]int32 // the seat with that tag
 
-	pending []uint64 // of the last pick, until Began
-	match   int      // blocks that the favourite knows, for Why
+	pending []uint64       // of the last pick, until Began
+	picked  *target.Target // by it
+	match   int            // blocks that the favourite knows, for Why
 	yielded bool
 }
 
@@ -60,7 +61,7 @@ func (p *prefix) Pick(r *Request) *target.Target {
 	if favourite == nil || p.yielded {
 		favourite = p.least.Pick(r)
 	}
-	p.pending = r.Prefix
+	p.pending, p.picked = r.Prefix, favourite
 	return favourite
 }
 
@@ -110,7 +111,7 @@ func (p *prefix) costs(favourite, idlest *target.Target, match, blocks int) bool
 
 func (p *prefix) Began(t *target.Target) {
 	i := p.update(t)
-	if i != none {
+	if i != none && t == p.picked {
 		// The longest first, so that what is forgotten first is the longest, too.
 		for _, h := range slices.Backward(p.pending) {
 			p.memory.learn(h, p.tags[i])
