@@ -7,7 +7,7 @@ type Route struct {
 	Name string `yaml:"name" jsonschema:"minLength=1"`
 	// Host to match: exact, "*.example.com" for every name below it, or "*" or "" for any.
 	Host string `yaml:"host"`
-	// Path to match: exact "/a", prefix "/v1/*", or "*" or "" for any.
+	// Path to match: exact "/a", everything below "/v1/*", a pattern with more *, or "*" or "" for any.
 	Path string `yaml:"path"`
 	// Methods to match; GET is also HEAD. Without it, any.
 	Methods StringList `yaml:"methods" jsonschema:"minItems=1" example:"[GET, POST]"`

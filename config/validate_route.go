@@ -305,7 +305,7 @@ func (v checker) rewrite(path string, r *Route) {
 	if w.Path != "" && (w.StripPrefix != "" || w.AddPrefix != "" || w.Regexp != nil) {
 		v.fail(whole, "replaces the whole path, so nothing is left for the other keys; keep either")
 	}
-	if prefix := strings.TrimSuffix(r.Path, "*"); strings.HasPrefix(prefix, "/") && w.StripPrefix != "" &&
+	if prefix, _, _ := strings.Cut(r.Path, "*"); strings.HasPrefix(prefix, "/") && w.StripPrefix != "" &&
 		!strings.HasPrefix(prefix, w.StripPrefix) && !strings.HasPrefix(w.StripPrefix, prefix) {
 		v.fail(strip, "%q is never at the front of what the route matches (%q); write what they share", w.StripPrefix, r.Path)
 	}
@@ -371,8 +371,8 @@ func (v checker) routePath(path, pattern string) {
 	case pattern == "" || pattern == "*":
 	case !strings.HasPrefix(pattern, "/"):
 		v.fail(path, "%q does not begin with a slash; write %q", pattern, "/"+pattern)
-	case strings.Contains(strings.TrimSuffix(pattern, "*"), "*"):
-		v.fail(path, "%q has a * that is not at its end; write \"/v1/*\" for everything below /v1/", pattern)
+	case strings.Contains(strings.ToUpper(pattern), "%2A"):
+		v.fail(path, "%q asks for a literal *, which no route can; let * stand for any text", pattern)
 	case strings.ContainsAny(pattern, "?#"):
 		v.fail(path, "%q goes beyond the path; routes match without what follows ? or #", pattern)
 	case strings.ContainsFunc(pattern, func(c rune) bool { return c <= ' ' || c == 0x7f }):
