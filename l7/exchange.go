@@ -6,6 +6,7 @@ import (
 	"github.com/weirlb/weir/admit"
 	"github.com/weirlb/weir/h1"
 	"github.com/weirlb/weir/pool"
+	"github.com/weirlb/weir/route"
 )
 
 // exchange is one request and its answer, whoever moves the bytes: it reads heads, routes, decides what is forwarded,
@@ -53,7 +54,8 @@ func (x *exchange) request(b []byte, l h1.Limits) error {
 // route finds the route, nil when there is none.
 func (x *exchange) route(s *Site) *Route {
 	x.site, x.to = s, nil
-	if i := s.Routes.Match(x.req.Host, x.req.Path); i >= 0 {
+	query := x.req.Target[min(len(x.req.Path)+1, len(x.req.Target)):]
+	if i := s.Routes.Match(&route.Request{Method: x.req.Method, Host: x.req.Host, Path: x.req.Path, Query: query, Header: &x.req}); i >= 0 {
 		x.to = s.To[i]
 	}
 	return x.to
