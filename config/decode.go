@@ -400,7 +400,7 @@ func (d *decoder) key(n *node, to *Key, path string, f field) {
 		d.mismatch(n, path, "a key of a request; "+didYouMean("", forms))
 	case !slices.Contains(f.keys, kind):
 		d.fail(path, "%s is not a key of a request that can stand here; %s", n.describe(), didYouMean(n.text, forms))
-	case needsName(kind) && !named:
+	case needsName(kind) && name == "":
 		d.fail(path, "%s does not say which %s; write for example %q", n.describe(), keyNouns[kind], keyExamples[kind])
 	case !needsName(kind) && named:
 		d.fail(path, "%s has a name where none belongs; write %q", n.describe(), kind)

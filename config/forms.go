@@ -49,7 +49,7 @@ type StringList []string
 // Key is what of a request tells one from another. The zero Key is none.
 type Key struct {
 	Kind string // one of the constants below; empty for none
-	Name string // of the header or the cookie; path of the field, with dots
+	Name string // of the header, the cookie or the parameter; path of the field, with dots
 }
 
 // The kinds of a Key.
@@ -58,17 +58,18 @@ const (
 	KeyNetwork = "network" // the network of the client, as wide as limits.clients says
 	KeyHeader  = "header"  // the value of a header
 	KeyCookie  = "cookie"  // the value of a cookie
+	KeyQuery   = "query"   // the value of a parameter of the query
 	KeyJSON    = "json"    // the value of a field of a JSON body
 	KeyAll     = "all"     // every request has the same
 )
 
 var (
-	keyNouns    = map[string]string{KeyHeader: "header", KeyCookie: "cookie", KeyJSON: "field"}
-	keyExamples = map[string]string{KeyHeader: "header:X-User", KeyCookie: "cookie:session", KeyJSON: "json:model"}
+	keyNouns    = map[string]string{KeyHeader: "header", KeyCookie: "cookie", KeyQuery: "parameter", KeyJSON: "field"}
+	keyExamples = map[string]string{KeyHeader: "header:X-User", KeyCookie: "cookie:session", KeyQuery: "query:user", KeyJSON: "json:model"}
 )
 
 // keyPattern is the form of a Key, for the schema.
-const keyPattern = `^(client|network|all|(header|cookie|json):.+)$`
+const keyPattern = `^(client|network|all|(header|cookie|query|json):.+)$`
 
 // needsName reports whether a key of that kind names something.
 func needsName(kind string) bool { return keyNouns[kind] != "" }

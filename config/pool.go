@@ -9,8 +9,8 @@ type Pool struct {
 	Targets []Target `yaml:"targets" jsonschema:"minItems=1" example:"[\"127.0.0.1:9001\"]"`
 	// How a target is chosen among those with a free slot.
 	Balance string `yaml:"balance" jsonschema:"enum=round_robin,enum=weighted_round_robin,enum=least_connections,enum=random_two_choices,enum=hash,enum=ip_hash,enum=least_response_time,enum=prequal,enum=least_utilization,enum=prefix_affinity,enum=affinity" noun:"an algorithm"`
-	// With balance hash: what keeps to a target: client, header:NAME, cookie:NAME or json:FIELD of the body.
-	HashBy Key `yaml:"hash_by" keys:"client header cookie json"`
+	// With balance hash: what keeps to a target: client, header:NAME, cookie:NAME, query:NAME or json:FIELD of the body.
+	HashBy Key `yaml:"hash_by" keys:"client header cookie query json"`
 	// With balance prefix_affinity: where the prompt is.
 	Prefix *Prefix `yaml:"prefix"`
 	// With balance affinity: what a target keeps at hand.
@@ -78,8 +78,8 @@ type Prefix struct {
 // Affinity is what a target keeps at hand for the requests that need it,
 // such as a checkpoint or a LoRA.
 type Affinity struct {
-	// Where a request says it: header:NAME, cookie:NAME or json:FIELD of the body.
-	By Key `yaml:"by" jsonschema:"required" keys:"header cookie json" example:"json:model"`
+	// Where a request says it: header:NAME, cookie:NAME, query:NAME or json:FIELD of the body.
+	By Key `yaml:"by" jsonschema:"required" keys:"header cookie query json" example:"json:model"`
 	// How much longer a request takes where it has to be fetched first, until Weir has measured that. A request goes
 	// elsewhere once waiting for its favourite would take longer.
 	SwitchCost Duration `yaml:"switch_cost"`

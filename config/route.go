@@ -22,8 +22,8 @@ type Route struct {
 	Pool string `yaml:"pool" example:"api"`
 	// Pools that share the requests by weight.
 	Split []Arm `yaml:"split" jsonschema:"minItems=1" example:"[{pool: stable, weight: 95}, {pool: canary, weight: 5}]"`
-	// What keeps a client on its part of a split: client, header:NAME or cookie:NAME. Without it, each request is drawn anew.
-	SplitBy Key `yaml:"split_by" keys:"client header cookie"`
+	// What keeps a client on its part of a split: client, header:NAME, cookie:NAME or query:NAME. Without it, each request is drawn anew.
+	SplitBy Key `yaml:"split_by" keys:"client header cookie query"`
 	// Send the client elsewhere.
 	Redirect *Redirect `yaml:"redirect"`
 	// Answer without a pool.
@@ -45,12 +45,12 @@ type Route struct {
 	// Token buckets; a request needs a token of each, or the answer is 429.
 	RateLimits []RateLimit `yaml:"rate_limits" jsonschema:"minItems=1" example:"[{by: client, rate: 10/s}]"`
 
-	// Importance in the queue: the higher is served first and refused last. A number, or {header, max, default}.
+	// Importance in the queue: the higher is served first and refused last; 0 is the usual. A number, or {header, max, default}.
 	Priority Priority `yaml:"priority"`
 	// When an answer is of no use any more: a duration from the request's arrival, or {header, after}.
 	Deadline Deadline `yaml:"deadline"`
-	// Whom a request counts for where the queue shares its slots fairly: client, network, header:NAME or cookie:NAME.
-	Tenant Key `yaml:"tenant" keys:"client network header cookie"`
+	// Whom a request counts for where the queue shares its slots fairly: client, network, header:NAME, cookie:NAME or query:NAME.
+	Tenant Key `yaml:"tenant" keys:"client network header cookie query"`
 	// Send comments to clients of event streams this often while they wait for the first byte. 0 sends none.
 	Heartbeat Duration `yaml:"heartbeat"`
 	// Ask a second target when the first one is slow, and take the answer that comes first. A duration, or {after}.
@@ -84,7 +84,7 @@ type Arm struct {
 
 // Redirect sends the client elsewhere. The file may give its target alone.
 type Redirect struct {
-	// URL or path to go to. {scheme}, {host}, {path}, {query} and {uri} (path and query) are those of the request.
+	// URL or path to go to. {scheme}, {host}, {path}, {query}, {uri} (path and query) and {header.NAME} are those of the request.
 	To string `yaml:"to" jsonschema:"required,minLength=1" example:"\"https://{host}{uri}\""`
 	// Status of the answer.
 	Status int `yaml:"status"`
@@ -121,13 +121,15 @@ type RewriteRegexp struct {
 	To string `yaml:"to" jsonschema:"required" example:"/u/$1"`
 }
 
-// HeaderEdits change headers: first Remove, then Set, then Add.
+// HeaderEdits change headers: first Remove, then Set, then Add. Values may
+// use {client_ip}, {host}, {method}, {path}, {query}, {uri}, {scheme},
+// {request_id}, {target} and {header.NAME}; "{{" is a plain brace.
 type HeaderEdits struct {
 	// Headers to have with exactly this value.
 	Set map[string]string `yaml:"set" jsonschema:"minProperties=1" example:"{X-Env: production}"`
 	// Headers to add, beside those of the same name.
 	Add map[string]string `yaml:"add" jsonschema:"minProperties=1" example:"{X-Via: weir}"`
-	// Names of headers to remove.
+	// Names of headers to remove; "X-Internal-*" is all that begin so.
 	Remove StringList `yaml:"remove" jsonschema:"minItems=1" example:"[X-Debug]"`
 }
 
@@ -161,23 +163,23 @@ type RouteLimits struct {
 
 // RateLimit is a token bucket for each value of a key.
 type RateLimit struct {
-	// What has a bucket of its own: client, network, header:NAME, cookie:NAME, or all for one bucket of the whole route.
-	By Key `yaml:"by" jsonschema:"required" keys:"client network header cookie all" example:"client"`
+	// What has a bucket of its own: client, network, header:NAME, cookie:NAME, query:NAME, or all for one bucket of the whole route.
+	By Key `yaml:"by" jsonschema:"required" keys:"client network header cookie query all" example:"client"`
 	// Tokens that flow in, such as 10/s, 600/m or 5/h.
 	Rate Rate `yaml:"rate" jsonschema:"required" example:"10/s"`
 	// Most tokens that a bucket holds. Default: one second's worth, at least one.
 	Burst int `yaml:"burst" jsonschema:"minimum=1"`
 }
 
-// Priority is how important requests are, from 0 up. The file may give a
-// number alone.
+// Priority is how important requests are; 0 is the usual. The file may give
+// a number alone.
 type Priority struct {
-	// Header that says it, as a number from 0 to max; larger numbers count as max.
+	// Header that says it, as a number; beyond max, or below minus max, it counts as these.
 	Header string `yaml:"header" jsonschema:"minLength=1"`
 	// The highest that the header may ask for.
 	Max int `yaml:"max" jsonschema:"minimum=1,maximum=100"`
 	// That of requests whose header does not say it.
-	Default int `yaml:"default" jsonschema:"minimum=0,maximum=100"`
+	Default int `yaml:"default" jsonschema:"minimum=-100,maximum=100"`
 }
 
 // Deadline is when an answer is of no use any more. The file may give a

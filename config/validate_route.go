@@ -210,26 +210,38 @@ func (v checker) split(path string, r *Route, pools map[string]*Pool) {
 	}
 }
 
-// placeholders are what a redirect may use of the request.
-var placeholders = []string{"{scheme}", "{host}", "{path}", "{query}", "{uri}"}
+// placeholders are what headers and redirects may use of a request, beside
+// {header.NAME}.
+var placeholders = []string{
+	"{client_ip}", "{host}", "{method}", "{path}", "{query}", "{uri}", "{scheme}", "{request_id}", "{target}", "{header.NAME}",
+}
+
+var placeholder = regexp.MustCompile(`\{\{|\{[A-Za-z0-9_.-]+\}`)
+
+// fill puts a letter in the place of everything that stands for a part of the
+// request, and refuses what stands for nothing.
+func (v checker) fill(path, text string) string {
+	return placeholder.ReplaceAllStringFunc(text, func(p string) string {
+		if p != "{{" && !slices.Contains(placeholders, p) && !strings.HasPrefix(p, "{header.") {
+			v.fail(path, "%q is nothing of a request; %s; \"{{\" is a plain brace", p, didYouMean(p, placeholders))
+		}
+		return "x"
+	})
+}
 
 func (v checker) redirect(path string, r *Redirect) {
 	if codes := []int{301, 302, 303, 307, 308}; !slices.Contains(codes, r.Status) {
 		v.fail(child(path, "status"), "%d is not a redirect; write 308 (or 301) for good, 307 (or 302) for now, or 303 for a GET elsewhere", r.Status)
 	}
-	at := v.mentioned(child(path, "to"), path)
-	plain := r.To
-	for _, p := range placeholders {
-		plain = strings.ReplaceAll(plain, p, "x")
+	if r.To == "" {
+		return // told already
 	}
-	u, err := url.Parse(plain)
-	switch unknown := regexp.MustCompile(`\{[^}]*\}?`).FindString(plain); {
-	case r.To == "":
-	case unknown != "":
-		v.fail(at, "%q is nothing of a request; %s", unknown, didYouMean(unknown, placeholders))
-	case err != nil || strings.ContainsFunc(plain, unicode.IsControl) || strings.Contains(plain, " "):
+	at := v.mentioned(child(path, "to"), path)
+	plain := v.fill(at, r.To)
+	switch u, err := url.Parse(plain); {
+	case err != nil || strings.ContainsAny(plain, "{} ") || strings.ContainsFunc(plain, unicode.IsControl):
 		v.fail(at, "%q is not a URL; write for example \"https://{host}{uri}\"", r.To)
-	case !strings.HasPrefix(plain, "/") && u.Host == "":
+	case !strings.HasPrefix(plain, "/") && !strings.HasPrefix(r.To, "{uri}") && !strings.HasPrefix(r.To, "{path}") && u.Host == "":
 		v.fail(at, "%q has no host; write for example \"https://%s\", or a path from the root as in \"/%[1]s\"", r.To, r.To)
 	}
 }
@@ -272,8 +284,12 @@ func (v checker) edits(path string, r *Route) {
 		edits HeaderEdits
 	}{{"request_headers", r.RequestHeaders}, {"response_headers", r.ResponseHeaders}} {
 		at := child(path, part.key)
-		v.headers(child(at, "set"), part.edits.Set)
-		v.headers(child(at, "add"), part.edits.Add)
+		for key, values := range map[string]map[string]string{"set": part.edits.Set, "add": part.edits.Add} {
+			v.headers(child(at, key), values)
+			for _, name := range names(values) {
+				v.fill(child(child(at, key), name), values[name])
+			}
+		}
 		for i, name := range part.edits.Remove {
 			list := child(at, "remove")
 			v.header(v.mentioned(item(list, i), list), name)
@@ -324,8 +340,8 @@ func (v checker) waiting(path string, r *Route) {
 		}
 	}
 	priority := child(path, "priority")
-	if p := r.Priority; p.Default > p.Max {
-		v.fail(v.mentioned(child(priority, "default"), priority), "%d is above the highest priority, %d; write 0 to %[2]d, or raise max", p.Default, p.Max)
+	if p := r.Priority; max(p.Default, -p.Default) > p.Max {
+		v.fail(v.mentioned(child(priority, "default"), priority), "%d is beyond the highest priority, %d; write %d to %[2]d, or raise max", p.Default, p.Max, -p.Max)
 	}
 	v.fieldName(child(priority, "header"), r.Priority.Header, "X-Priority")
 	deadline := child(path, "deadline")
