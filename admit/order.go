@@ -1,6 +1,7 @@
 package admit
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 )
@@ -46,13 +47,16 @@ const (
 type Rule struct {
 	Order Order
 
-	// Ageing bounds how long a request may be overtaken in the order shortest_first: no request goes before it that came more than
-	// Ageing times its expected service time later, nor half of Timeout later. 0 means DefaultAgeing. Large values
+	// Ageing and MaxWait bound how long a request may be overtaken in the order shortest_first: no request goes before it that came more than
+	// Ageing times its expected service time later, nor one that came MaxWait later. 0 means DefaultAgeing, and half of Timeout. Large values
 	// come near to the shortest mean wait, small ones to fifo.
-	Ageing float64
+	//
+	// In the order deadline MaxWait stands for the deadline of a request that has none, so that it is not overtaken for ever; 0 means
+	// Timeout, or DefaultPatience when that is 0 too.
+	Ageing  float64
+	MaxWait time.Duration
 
-	// Timeout is how long a request may wait; 0 means without end. In the order deadline it stands for the deadline of a request that has none
-	// (DefaultPatience when it is 0), so that such a request is not overtaken for ever.
+	// Timeout is how long a request may wait; 0 means without end.
 	Timeout time.Duration
 }
 
@@ -64,10 +68,7 @@ func (r Rule) key(q *Request, epoch time.Time) int64 {
 		if !q.Deadline.IsZero() {
 			return int64(q.Deadline.Sub(epoch))
 		}
-		if r.Timeout > 0 {
-			return int64(q.Arrived.Sub(epoch) + r.Timeout)
-		}
-		return int64(q.Arrived.Sub(epoch) + DefaultPatience)
+		return int64(q.Arrived.Sub(epoch) + cmp.Or(r.MaxWait, r.Timeout, DefaultPatience))
 	case ShortestFirst:
 		return int64(q.Arrived.Sub(epoch) + r.Overtaken(q.Service))
 	}
@@ -82,8 +83,8 @@ func (r Rule) Overtaken(service time.Duration) time.Duration {
 		ageing = DefaultAgeing
 	}
 	bound := time.Duration(min(ageing*float64(max(service, 0)), 1e15)) // under 12 days: no overflow
-	if r.Timeout > 0 {
-		bound = min(bound, r.Timeout/2)
+	if most := cmp.Or(r.MaxWait, r.Timeout/2); most > 0 {
+		bound = min(bound, most)
 	}
 	return bound
 }

@@ -46,8 +46,8 @@ type Line struct {
 	rule    Rule
 	epoch   time.Time
 	levels  [256]*level // by priority - MinPriority
-	ready   set         // levels with requests that any slot is good for
-	waiting set         // levels with requests
+	ready   priorities  // levels with requests that any slot is good for
+	waiting priorities  // levels with requests
 	expiry  sequence
 	n       int
 	free    int    // of them, those that any slot is good for
@@ -57,14 +57,14 @@ type Line struct {
 	swept   time.Time
 }
 
-// set is a set of priorities.
-type set [4]uint64
+// priorities is a set of priorities.
+type priorities [4]uint64
 
-func (s *set) add(i int)    { s[i>>6] |= 1 << (i & 63) }
-func (s *set) remove(i int) { s[i>>6] &^= 1 << (i & 63) }
+func (s *priorities) add(i int)    { s[i>>6] |= 1 << (i & 63) }
+func (s *priorities) remove(i int) { s[i>>6] &^= 1 << (i & 63) }
 
 // highest and lowest are -1 for an empty set.
-func (s *set) highest() int {
+func (s *priorities) highest() int {
 	for i := len(s) - 1; i >= 0; i-- {
 		if s[i] != 0 {
 			return i<<6 + bits.Len64(s[i]) - 1
@@ -73,7 +73,7 @@ func (s *set) highest() int {
 	return -1
 }
 
-func (s *set) lowest() int {
+func (s *priorities) lowest() int {
 	for i, w := range s {
 		if w != 0 {
 			return i<<6 + bits.TrailingZeros64(w)

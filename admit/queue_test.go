@@ -11,30 +11,30 @@ import (
 
 var t0 = time.Unix(1e9, 0)
 
-// item is a request in a test, beside what a plain model needs to know.
-type item struct {
+// waiter is a request in a test, beside what a plain model needs to know.
+type waiter struct {
 	Entry
 	r    Request
 	side *Side
 }
 
-func (x *item) push(q *Line, s *Side) {
+func (x *waiter) push(q *Line, s *Side) {
 	x.Owner, x.side = x, s
 	q.Push(&x.Entry, &x.r, s, time.Time{})
 }
 
 func TestPrioritiesComeFirstThenArrival(t *testing.T) {
 	q := NewLine(Rule{}, t0)
-	var want []*item
+	var want []*waiter
 	for i, priority := range []int{0, 5, -1, 5, 0, 1000, -1000} {
-		x := &item{r: Request{Arrived: t0.Add(time.Duration(i)), Priority: priority}}
+		x := &waiter{r: Request{Arrived: t0.Add(time.Duration(i)), Priority: priority}}
 		q.Arrive(&x.Entry)
 		x.push(q, nil)
 		want = append(want, x)
 	}
-	slices.SortStableFunc(want, func(a, b *item) int { return b.r.Priority - a.r.Priority })
+	slices.SortStableFunc(want, func(a, b *waiter) int { return b.r.Priority - a.r.Priority })
 	for i, x := range want {
-		got := q.First().Owner.(*item)
+		got := q.First().Owner.(*waiter)
 		if got != x {
 			t.Fatalf("place %d: priority %d, want %d", i, got.r.Priority, x.r.Priority)
 		}
@@ -49,7 +49,7 @@ func TestPrioritiesComeFirstThenArrival(t *testing.T) {
 func TestTheNearestDeadlineComesFirst(t *testing.T) {
 	q := NewLine(Rule{Order: Deadline, Timeout: 10 * time.Second}, t0)
 	at := func(s int) time.Time { return t0.Add(time.Duration(s) * time.Second) }
-	items := []*item{
+	items := []*waiter{
 		{r: Request{Arrived: at(0)}}, // counts as 10
 		{r: Request{Arrived: at(1), Deadline: at(30)}},
 		{r: Request{Arrived: at(2), Deadline: at(5)}},
@@ -60,7 +60,7 @@ func TestTheNearestDeadlineComesFirst(t *testing.T) {
 		x.push(q, nil)
 	}
 	for _, i := range []int{2, 0, 3, 1} {
-		if got := q.First().Owner.(*item); got != items[i] {
+		if got := q.First().Owner.(*waiter); got != items[i] {
 			t.Fatalf("%+v came before %+v", got.r, items[i].r)
 		}
 		q.Remove(&items[i].Entry)
@@ -83,9 +83,9 @@ func TestTheLeastImportantIsShed(t *testing.T) {
 		{"priority goes before the tenant's share", []Request{{Tenant: 2}, {Tenant: 1, Priority: 1}, {Tenant: 1, Priority: 1}}, Request{Tenant: 2, Priority: 1}, 0},
 	} {
 		q := NewLine(Rule{}, t0)
-		var items []*item
+		var items []*waiter
 		for _, r := range c.waiting {
-			x := &item{r: r}
+			x := &waiter{r: r}
 			x.r.Arrived = t0
 			q.Arrive(&x.Entry)
 			x.push(q, nil)
@@ -93,7 +93,7 @@ func TestTheLeastImportantIsShed(t *testing.T) {
 		}
 		got := -1
 		if e := q.Shed(&c.fresh); e != nil {
-			got = slices.Index(items, e.Owner.(*item))
+			got = slices.Index(items, e.Owner.(*waiter))
 		}
 		if got != c.want {
 			t.Errorf("%s: %d, want %d", c.name, got, c.want)
@@ -104,7 +104,7 @@ func TestTheLeastImportantIsShed(t *testing.T) {
 func TestTheSideIsLeftInTime(t *testing.T) {
 	q := NewLine(Rule{Timeout: 10 * time.Second}, t0)
 	var s Side
-	x := &item{r: Request{Arrived: t0}}
+	x := &waiter{r: Request{Arrived: t0}}
 	x.Owner = x
 	q.Arrive(&x.Entry)
 	q.Push(&x.Entry, &x.r, &s, t0.Add(time.Second))
@@ -133,18 +133,18 @@ func TestALineIsItsModel(t *testing.T) {
 		rule := Rule{Order: rapid.SampledFrom([]Order{FIFO, Deadline, ShortestFirst}).Draw(t, "order"), Ageing: 2, Timeout: 20 * time.Second}
 		q := NewLine(rule, t0)
 		var sides [2]Side
-		var all []*item
+		var all []*waiter
 		now := t0
-		drop := func(x *item) {
+		drop := func(x *waiter) {
 			q.Remove(&x.Entry)
 			q.Forget(&x.Entry)
-			all = slices.DeleteFunc(all, func(y *item) bool { return y == x })
+			all = slices.DeleteFunc(all, func(y *waiter) bool { return y == x })
 		}
 		for range rapid.IntRange(1, 120).Draw(t, "steps") {
 			now = now.Add(time.Duration(rapid.IntRange(0, 1000).Draw(t, "ms")) * time.Millisecond)
 			switch rapid.SampledFrom([]string{"push", "push", "push", "side", "serve", "cancel", "loosen", "expire", "rule"}).Draw(t, "do") {
 			case "push", "side":
-				x := &item{r: Request{
+				x := &waiter{r: Request{
 					Arrived: now, Priority: rapid.IntRange(-1, 1).Draw(t, "priority"),
 					Service: time.Duration(rapid.IntRange(0, 5).Draw(t, "service")) * time.Second,
 				}}
@@ -160,7 +160,7 @@ func TestALineIsItsModel(t *testing.T) {
 				x.push(q, s)
 			case "serve":
 				if e := q.First(); e != nil {
-					drop(e.Owner.(*item))
+					drop(e.Owner.(*waiter))
 				}
 			case "cancel":
 				if len(all) > 0 {
@@ -170,12 +170,12 @@ func TestALineIsItsModel(t *testing.T) {
 				for i := range sides {
 					if e := sides[i].First(); e != nil {
 						q.Loosen(e)
-						e.Owner.(*item).side = nil
+						e.Owner.(*waiter).side = nil
 					}
 				}
 			case "expire":
 				for e, _ := q.Expired(now); e != nil; e, _ = q.Expired(now) {
-					x := e.Owner.(*item)
+					x := e.Owner.(*waiter)
 					if now.Before(x.r.Arrived.Add(rule.Timeout)) && (x.r.Deadline.IsZero() || now.Before(x.r.Deadline)) {
 						t.Fatal("expired too early")
 					}
@@ -193,8 +193,8 @@ func TestALineIsItsModel(t *testing.T) {
 	})
 }
 
-func check(t *rapid.T, q *Line, rule Rule, all []*item, sides []Side) {
-	sorted := slices.SortedStableFunc(slices.Values(all), func(a, b *item) int {
+func check(t *rapid.T, q *Line, rule Rule, all []*waiter, sides []Side) {
+	sorted := slices.SortedStableFunc(slices.Values(all), func(a, b *waiter) int {
 		if a.r.Priority != b.r.Priority {
 			return b.r.Priority - a.r.Priority
 		}
@@ -248,9 +248,9 @@ func BenchmarkLine(b *testing.B) {
 		b.Run(c.name, func(b *testing.B) {
 			const n = 100_000
 			q := NewLine(c.rule, t0)
-			items := make([]item, n)
+			items := make([]waiter, n)
 			now := t0
-			push := func(i int, x *item) {
+			push := func(i int, x *waiter) {
 				x.r = c.ask(i)
 				x.r.Arrived = now
 				q.Arrive(&x.Entry)
@@ -263,7 +263,7 @@ func BenchmarkLine(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				now = now.Add(time.Microsecond)
-				x := q.First().Owner.(*item)
+				x := q.First().Owner.(*waiter)
 				q.Remove(&x.Entry)
 				q.Start(&x.Entry, &x.r)
 				q.End(&x.Entry, time.Second)
@@ -276,7 +276,7 @@ func BenchmarkLine(b *testing.B) {
 
 func TestQueueingAllocatesNothing(t *testing.T) {
 	q := NewLine(Rule{Order: ShortestFirst, Timeout: time.Hour}, t0)
-	items := make([]item, 1000)
+	items := make([]waiter, 1000)
 	now, i := t0, 0
 	turn := func() {
 		x := &items[i%len(items)]

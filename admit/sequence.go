@@ -103,10 +103,12 @@ func (l *list) remove(n *node) {
 }
 
 // heap is a binary heap whose items know their places, so that any of them can be removed or moved in O(log n).
-type heap[T interface {
+type heap[T item[T]] []T
+
+type item[T any] interface {
 	before(T) bool
-	move(int)
-}] []T
+	move(int) // to a place in the heap
+}
 
 func (h *heap[T]) push(x T) {
 	*h = append(*h, x)

@@ -36,8 +36,11 @@ func (p *Pool) park(m *member) *admit.Side {
 	return &m.parked
 }
 
-// grant gives l a slot of t. The pool's lock is held.
+// grant gives l a slot of t, which p was asked to pick for l just now, or which has its session. The pool's lock is held.
 func (p *Pool) grant(l *Lease, t *target.Target, now time.Time) {
+	if l.Ask.Explain {
+		l.why = p.why(l, t)
+	}
 	t.Begin()
 	p.picker.Began(t)
 	p.running++
@@ -51,16 +54,32 @@ func (p *Pool) grant(l *Lease, t *target.Target, now time.Time) {
 	p.m.wait.Observe(now, now.Sub(l.arrived))
 }
 
-// serve gives a slot of t to the request e, which waits; one whose time is over is refused instead.
-func (p *Pool) serve(e *admit.Entry, t *target.Target, now time.Time, a *answered) {
-	if p.queue.Over(e, now) {
-		p.expire(e, now, a)
-		return
+// why says in a few words why l gets a slot of t.
+func (p *Pool) why(l *Lease, t *target.Target) string {
+	if t.ID == l.Ask.Sticky {
+		return "the session is there"
 	}
+	if picker, ok := p.picker.(balance.Explainer); ok {
+		return picker.Why(t)
+	}
+	return p.o.Balance
+}
+
+// serve gives a slot of t to the request e, which waits.
+func (p *Pool) serve(e *admit.Entry, t *target.Target, now time.Time, a *answered) {
 	l := e.Owner.(*Lease)
 	p.queue.Remove(e)
 	p.grant(l, t, now)
 	a.add(l)
+}
+
+// over refuses e, and says so, when its time is over: no slot is to go to a request that is no use any more.
+func (p *Pool) over(e *admit.Entry, now time.Time, a *answered) bool {
+	if e == nil || !p.queue.Over(e, now) {
+		return false
+	}
+	p.expire(e, now, a)
+	return true
 }
 
 // dispatch hands free slots to who waits, the most urgent first: those of freed, or with nil all there are. The pool's lock is held.
@@ -83,8 +102,11 @@ func (p *Pool) dispatch(freed *member, now time.Time, a *answered) {
 // unpark hands free slots of m to those who wait for m, unless somebody who takes any slot is more urgent.
 func (p *Pool) unpark(m *member, now time.Time, a *answered) {
 	for m.parked.Len() > 0 && m.rotates && m.t.Free() {
-		e := m.parked.First()
-		if any := p.queue.First(); any != nil && p.queue.Before(any, e) {
+		e, any := m.parked.First(), p.queue.First()
+		if p.over(e, now, a) || p.over(any, now, a) {
+			continue
+		}
+		if any != nil && p.queue.Before(any, e) {
 			if t := p.pick(any.Owner.(*Lease), now); t != nil {
 				p.serve(any, t, now, a)
 				continue
@@ -99,6 +121,9 @@ func (p *Pool) spread(now time.Time, a *answered) {
 	var vain *target.Target // there is no slot for requests that this target alone has failed
 	for {
 		any, choosy := p.queue.First(), p.choosy.First()
+		if p.over(any, now, a) || p.over(choosy, now, a) {
+			continue
+		}
 		if choosy != nil && (any == nil || p.queue.Before(choosy, any)) {
 			l := choosy.Owner.(*Lease)
 			alone := len(l.skip) == 1
@@ -184,13 +209,14 @@ func (p *Pool) Hedge(l, other *Lease, now time.Time) (admit.Verdict, error) {
 	}
 	other.begin(p, l.arrived)
 	other.Ask = l.Ask
+	if !p.spend(other) {
+		return admit.Refuse, ErrBudget
+	}
 	other.skip = append(append(other.skip, l.skip...), l.target)
 	t := p.pick(other, now)
 	if t == nil {
+		p.unspend(other)
 		return admit.Refuse, ErrNoOther
-	}
-	if !p.spend(other) {
-		return admit.Refuse, ErrBudget
 	}
 	p.m.hedges++
 	other.hedge, other.twin, l.twin = true, l, other

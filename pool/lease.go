@@ -25,6 +25,7 @@ type Lease struct {
 	skip    []*target.Target // targets that already failed this request
 	arrived time.Time
 	granted time.Time
+	why     string
 	entry   admit.Entry // in the queue
 	next    *Lease      // to be told
 
@@ -44,6 +45,7 @@ type Ask struct {
 	Deadline time.Time // no use after it; zero: none
 	Tenant   uint64    // hash of whom the share counts for; 0: nobody's
 	Size     float64   // what predicts its service time, in the units of the field that the user named; 0: unknown
+	Explain  bool      // Lease.Why is to say why it got its target; costs an allocation or two
 }
 
 type leaseState uint8
@@ -67,9 +69,13 @@ func (l *Lease) Arrived() time.Time { return l.arrived }
 // Granted is when the lease was given the slot it holds.
 func (l *Lease) Granted() time.Time { return l.granted }
 
+// Why says in a few words why the lease got its target; "" unless Ask.Explain asked for it.
+func (l *Lease) Why() string { return l.why }
+
 // begin makes a used lease a new one.
 func (l *Lease) begin(p *Pool, arrived time.Time) {
 	l.pool, l.arrived, l.err, l.target, l.member, l.skip = p, arrived, nil, nil, nil, l.skip[:0]
+	l.why = ""
 	l.state, l.twin, l.retried, l.hedge, l.extra, l.uncounted = idle, nil, false, false, false, false
 }
 

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"maps"
 	"math"
 	"time"
 
@@ -37,11 +38,7 @@ func (p *Pool) Override(id string, o Override, now time.Time) bool {
 func (p *Pool) Overrides() map[string]Override {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	out := make(map[string]Override, len(p.overrides))
-	for id, o := range p.overrides {
-		out[id] = o
-	}
-	return out
+	return maps.Clone(p.overrides)
 }
 
 // Reported takes what the agent on the target with that ID says of it. What a report does not mention stays as an earlier one said. It

@@ -29,9 +29,10 @@ type Options struct {
 	Balancing balance.Options // what else the algorithm may be told; its Name is not looked at
 	Limits    admit.Limits    // of the queue
 	Order     admit.Order     // of requests of the same priority and tenant in the queue
-	Ageing    float64         // see admit.Rule; 0 means admit.DefaultAgeing
-	Retries   admit.Budget    // the zero value allows 20 % of the active requests, at least 3
-	FailOpen  int             // with fewer healthy targets than this, requests go to all; 0 never
+	Ageing    float64         // see admit.Rule, as for MaxWait; 0 means the default
+	MaxWait   time.Duration
+	Retries   admit.Budget // the zero value allows 20 % of the active requests, at least 3
+	FailOpen  int          // with fewer healthy targets than this, requests go to all; 0 never
 	Ejector   health.Ejector
 	Elastic   bool // its targets come and go with a fleet: with no target at all, requests are held for the next one
 
@@ -51,7 +52,7 @@ type Options struct {
 }
 
 func (o Options) rule() admit.Rule {
-	return admit.Rule{Order: o.Order, Ageing: o.Ageing, Timeout: o.Limits.Timeout}
+	return admit.Rule{Order: o.Order, Ageing: o.Ageing, MaxWait: o.MaxWait, Timeout: o.Limits.Timeout}
 }
 
 func (o Options) balance() balance.Options {

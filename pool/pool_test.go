@@ -5,8 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"pgregory.net/rapid"
-
 	"github.com/weirlb/weir/admit"
 	"github.com/weirlb/weir/health"
 	"github.com/weirlb/weir/target"
@@ -245,90 +243,6 @@ func TestConfigureKeepsWhatWaits(t *testing.T) {
 	if err := p.Configure(Options{Balance: "nonsense"}, t0); err == nil {
 		t.Fatal("no error")
 	}
-}
-
-// TestSlotsAndQueueAlwaysAddUp does random things to a pool and checks after each what must hold at all times.
-func TestSlotsAndQueueAlwaysAddUp(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		p, err := New("api", Options{
-			Balance: rapid.SampledFrom([]string{"round_robin", "weighted_round_robin", "least_connections"}).Draw(t, "balance"),
-			Limits:  admit.Limits{Queue: 5, Timeout: 10 * time.Second},
-		}, t0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var ts []*target.Target
-		var open []*lease // waiting or held
-		now := t0
-		for range rapid.IntRange(1, 80).Draw(t, "steps") {
-			now = now.Add(time.Duration(rapid.IntRange(0, 3000).Draw(t, "ms")) * time.Millisecond)
-			switch rapid.SampledFrom([]string{"add", "remove", "drain", "keep", "acquire", "acquire", "acquire", "release", "release", "cancel", "retry", "tick"}).Draw(t, "do") {
-			case "add":
-				x := target.New("x", "x", rapid.IntRange(1, 3).Draw(t, "weight"), rapid.IntRange(1, 3).Draw(t, "slots"))
-				ts = append(ts, x)
-				p.Add(x, healthy(), now)
-			case "remove":
-				if len(ts) > 0 {
-					p.Remove(ts[0], now)
-					ts = ts[1:]
-				}
-			case "drain", "keep":
-				if len(ts) > 0 {
-					p.Drain(ts[0], rapid.Bool().Draw(t, "on"), now)
-				}
-			case "acquire":
-				l := newLease()
-				if v, _ := p.Acquire(&l.Lease, now); v != admit.Refuse {
-					open = append(open, l)
-				}
-			case "release":
-				if len(open) > 0 {
-					open[0].Release(Outcome{Status: 200}, now)
-				}
-			case "cancel":
-				if len(open) > 0 {
-					open[len(open)-1].Cancel(now)
-				}
-			case "retry":
-				if len(open) > 0 && open[0].state == held {
-					open[0].Retry(Outcome{Failed: true}, now)
-				}
-			case "tick":
-				p.Tick(now)
-			}
-			running, waits := 0, 0
-			var left []*lease
-			for _, l := range open {
-				switch l.state {
-				case held:
-					running++
-				case waiting:
-					waits++
-				default:
-					continue
-				}
-				left = append(left, l)
-				if l.told > 1 && len(l.skip) == 0 {
-					t.Fatal("a lease was told twice")
-				}
-			}
-			open = left
-			s := p.Stats(now)
-			if s.InFlight != running || s.Waiting != waits {
-				t.Fatalf("the pool counts %d in flight and %d waiting, there are %d and %d", s.InFlight, s.Waiting, running, waits)
-			}
-			for _, x := range p.rotation {
-				if x.InFlight() > x.Slots() {
-					t.Fatalf("%d in flight on %d slots", x.InFlight(), x.Slots())
-				}
-				for _, l := range open {
-					if x.Free() && l.state == waiting && len(l.skip) == 0 {
-						t.Fatal("a request waits beside a free slot")
-					}
-				}
-			}
-		}
-	})
 }
 
 // arrive lets requests come at a steady rate and returns when the last one did.

@@ -48,6 +48,9 @@ func (p *Pool) warm(now time.Time) bool {
 
 // ramp begins or ends the slow start of a member whose state changes.
 func (p *Pool) ramp(m *member, was, is target.State, warm bool, now time.Time) {
+	if is == target.Healthy && was != target.Draining {
+		m.answers = 0 // what it did before says little of what it does now
+	}
 	switch {
 	case is != target.Healthy:
 		p.unramp(m)
