@@ -153,10 +153,18 @@ func BenchmarkReload(b *testing.B) {
 // BenchmarkStats is what a look at a pool of 10,000 targets costs.
 func BenchmarkStats(b *testing.B) {
 	p, _ := manyTargets(b, "least_connections")
-	b.ReportAllocs()
-	for b.Loop() {
-		p.Stats(t0)
-	}
+	b.Run("with targets", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			p.Stats(t0)
+		}
+	})
+	b.Run("without", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			p.Summary(t0)
+		}
+	})
 }
 
 // BenchmarkAttributes is what priorities, tenants and an order cost a request that waits behind 100,000 others.

@@ -137,6 +137,49 @@ func TestSessionsStayOnTheirTarget(t *testing.T) {
 	}
 }
 
+func TestPriorityGoesBeforeTheSession(t *testing.T) {
+	p := newPool(t, Options{Limits: admit.Limits{Queue: 10}})
+	add(p, "a", 1)
+	running := newLease()
+	acquire(t, p, running, admit.Run, t0)
+	session, urgent := asking(Ask{Sticky: "a"}), asking(Ask{Priority: 1})
+	acquire(t, p, session, admit.Queue, t0)
+	acquire(t, p, urgent, admit.Queue, t0)
+	running.Release(Outcome{Status: 200}, t0)
+	if urgent.Target() == nil {
+		t.Fatal("the session was served before the higher priority")
+	}
+	urgent.Release(Outcome{Status: 200}, t0)
+	if session.Target() == nil {
+		t.Fatal("the session was forgotten")
+	}
+}
+
+func TestARetryThatWaitsGivesItsBudgetBack(t *testing.T) {
+	p := newPool(t, Options{Limits: admit.Limits{Queue: 10, Timeout: time.Second}})
+	add(p, "a", 1)
+	add(p, "b", 1)
+	for _, end := range []func(*lease){
+		func(l *lease) { l.Cancel(t0) },
+		func(l *lease) { p.Tick(at(1)) },
+	} {
+		l, other := newLease(), newLease()
+		acquire(t, p, l, admit.Run, t0)
+		acquire(t, p, other, admit.Run, t0)
+		if v, err := l.Retry(Outcome{Failed: true}, t0); v != admit.Queue {
+			t.Fatal(err)
+		}
+		if n := p.Stats(t0).Retrying; n != 1 {
+			t.Fatalf("%d are tried again", n)
+		}
+		end(l)
+		if s := p.Stats(t0); s.Retrying != 0 || s.Waiting != 0 {
+			t.Fatalf("%d are tried again, %d wait", s.Retrying, s.Waiting)
+		}
+		other.Release(Outcome{Status: 200}, t0)
+	}
+}
+
 func TestRetriesStayWithinTheBudget(t *testing.T) {
 	p := newPool(t, Options{Limits: admit.Limits{Queue: 100}})
 	for i := range 3 {

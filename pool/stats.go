@@ -178,10 +178,27 @@ type TargetStats struct {
 	Overridden bool          // by an operator
 }
 
-// Stats looks at the pool. It costs tens of microseconds: for a loop or a page, not for each request.
+// Stats looks at the pool. It costs tens of microseconds and 60 ns for each target, while the pool stands still: for a loop or a page, not
+// for each request.
 func (p *Pool) Stats(now time.Time) Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	s := p.summary(now)
+	s.Targets = make([]TargetStats, 0, len(p.members))
+	for _, m := range p.members {
+		s.Targets = append(s.Targets, m.stats(p.o.Drain, now))
+	}
+	return s
+}
+
+// Summary is Stats without the targets: what it costs does not grow with them.
+func (p *Pool) Summary(now time.Time) Stats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.summary(now)
+}
+
+func (p *Pool) summary(now time.Time) Stats {
 	span := p.m.rateWindow(now)
 	rate := p.m.arrivals.Rate(now, span)
 	long := max(span, 5*time.Second)
@@ -198,7 +215,6 @@ func (p *Pool) Stats(now time.Time) Stats {
 		Cancelled: p.m.cancelled, Retries: p.m.retries, Retrying: p.retrying,
 		RetriesWon: p.m.retriesWon, RetriesLost: p.m.retriesLost, RetriesNoBudget: p.m.noBudget, RetriesNoOther: p.m.noOther,
 		Hedges: p.m.hedges, HedgesWon: p.m.hedgesWon,
-		Targets: make([]TargetStats, 0, len(p.members)),
 	}
 	for priority, n := range p.queue.Waiting {
 		s.Priorities = append(s.Priorities, PriorityStats{priority, n})
@@ -208,9 +224,6 @@ func (p *Pool) Stats(now time.Time) Stats {
 	}
 	if p.running == 0 && p.queue.Len() == 0 {
 		s.Idle = now.Sub(p.lastBusy)
-	}
-	for _, m := range p.members {
-		s.Targets = append(s.Targets, m.stats(p.o.Drain, now))
 	}
 	return s
 }
