@@ -59,6 +59,8 @@ func NewRates(r Rate, keys int) (*Rates, error) {
 	switch {
 	case !(r.Events > 0) || r.Per <= 0:
 		return nil, errors.New("a rate needs a number over 0 and a period, as in 10 per second")
+	case !(perEvent >= 1):
+		return nil, fmt.Errorf("%v per %v is more than can be counted; leave the rate out to have none", r.Events, r.Per)
 	case !(r.Burst >= 1):
 		return nil, fmt.Errorf("burst %v: it must be at least 1, or no request would ever pass", r.Burst)
 	case !(perEvent*r.Burst < float64(maxRefill)):
