@@ -30,6 +30,7 @@ var table = []struct {
 		"admit":      "values",
 		"balance":    "values",
 		"health":     "values",
+		"session":    "",
 		"scale":      "values",
 		"fleet/plan": "values scale",
 	}},
@@ -41,6 +42,9 @@ var table = []struct {
 	}},
 	{"edges", map[string]string{
 		"listen":           "",
+		"listen/certs":     "",
+		"listen/acme":      "",
+		"listen/handover":  "",
 		"l7":               "values decisions live",
 		"probe":            "values decisions",
 		"provider/process": "fleet",
@@ -62,7 +66,7 @@ var table = []struct {
 }
 
 // pure folders may not reach for the world: time is an argument there.
-var pure = []string{"target", "window", "h1", "route", "admit", "balance", "health", "scale", "fleet/plan"}
+var pure = []string{"target", "window", "h1", "route", "admit", "balance", "health", "session", "scale", "fleet/plan"}
 
 var impure = []string{"net", "net/http", "os", "os/exec", "log", "log/slog", "io/fs", "syscall", "context"}
 

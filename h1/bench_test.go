@@ -67,7 +67,7 @@ func BenchmarkResponse(b *testing.B) {
 		if err := r.Parse(answer, Limits{}); err != nil {
 			b.Fatal(err)
 		}
-		out = r.Append(out[:0], false, false)
+		out = r.Append(out[:0], Return{})
 	}
 }
 
@@ -108,7 +108,7 @@ func TestNothingIsAllocated(t *testing.T) {
 		if err := r.Parse(answer, Limits{}); err != nil || !r.EventStream() {
 			t.Fatal(err)
 		}
-		out = r.Append(out[:0], true, true)
+		out = r.Append(out[:0], Return{Last: true, Via: true})
 	}); n != 0 {
 		t.Errorf("%v allocations per answer", n)
 	}

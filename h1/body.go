@@ -77,6 +77,9 @@ func (b *Body) UntilClose() bool { return b.mode == untilClose }
 // Chunked says that the body is chunked and has not ended.
 func (b *Body) Chunked() bool { return b.mode == chunked }
 
+// BetweenChunks says that the body is chunked and the next byte would begin a chunk: one may be put in between.
+func (b *Body) BetweenChunks() bool { return b.mode == chunked && b.state == sizeDigit && b.n == 0 }
+
 // Next takes the body's bytes at the start of p and returns how many there are; what follows belongs to the next message. After an
 // error, ErrChunk or ErrTrailer, nothing of p may be forwarded.
 func (b *Body) Next(p []byte) (int, error) {

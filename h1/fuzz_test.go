@@ -247,7 +247,7 @@ func FuzzResponse(f *testing.F) {
 		if err != nil {
 			return
 		}
-		out := r.Append(nil, r.Close, true)
+		out := r.Append(nil, Return{Last: r.Close, Via: true})
 		var again Response
 		if err := again.Parse(out, Limits{Head: 1 << 20}); err != nil {
 			t.Fatalf("%q becomes %q, which is refused: %v", in, out, err)

@@ -218,6 +218,25 @@ func (h *Head) Get(lower string) []byte {
 	return nil
 }
 
+// All returns the values of all headers of that name, given in lower case, joined by commas; nil when there is none. It allocates when
+// there are several.
+func (h *Head) All(lower string) []byte {
+	var v []byte
+	n := 0
+	for i := range h.fields {
+		f := &h.fields[i]
+		if !equalFold(h.buf[f.start:f.nameEnd], lower) {
+			continue
+		}
+		if n++; n == 1 {
+			v = h.buf[f.valueStart:f.valEnd:f.valEnd]
+		} else {
+			v = append(append(v, ", "...), h.buf[f.valueStart:f.valEnd]...)
+		}
+	}
+	return v
+}
+
 func (h *Head) first(k kind) []byte {
 	for i := range h.fields {
 		if f := &h.fields[i]; f.kind == k {

@@ -211,31 +211,44 @@ type Forward struct {
 	TLS       bool   // X-Forwarded-Proto: https
 	Forwarded bool   // also write RFC 7239 Forwarded
 	Via       bool   // write Via
+	KeepProto bool   // the X-Forwarded-Proto and -Host that came are true, and stay
+	Target    []byte // in place of the request's own, in origin-form; nil: as it came
+
+	Drop  func(name []byte) bool // further headers that are not forwarded; nil: none
+	Extra []byte                 // further lines, each with its CRLF
 }
 
 // Append appends the head as it is forwarded: the connection's own headers are left out, X-Forwarded-For is continued,
-// X-Forwarded-Proto and -Host are set anew.
+// X-Forwarded-Proto and -Host are set anew unless KeepProto says otherwise.
 func (r *Request) Append(out []byte, f Forward) []byte {
 	out = append(out, r.Method...)
 	out = append(out, ' ')
-	out = append(out, r.Target...)
+	if f.Target != nil {
+		out = append(out, f.Target...)
+	} else {
+		out = append(out, r.Target...)
+	}
 	if r.Minor == 0 {
 		out = append(out, " HTTP/1.0\r\n"...) // the answer must not be chunked
 	} else {
 		out = append(out, " HTTP/1.1\r\n"...)
 	}
-	seen := false
+	seen, proto, host := false, false, false
 	out = r.appendFields(out, func(x *field) bool {
 		switch x.kind {
 		case kForwardedFor:
 			seen = true
 			return true
-		case kForwardedProto, kForwardedHost:
-			return true
+		case kForwardedProto:
+			proto = f.KeepProto
+			return !proto
+		case kForwardedHost:
+			host = f.KeepProto
+			return !host
 		case kForwarded:
 			return f.Forwarded
 		}
-		return r.drop(x)
+		return r.drop(x) || f.Drop != nil && f.Drop(r.buf[x.start:x.nameEnd])
 	})
 	if r.absolute && r.first(kHost) == nil {
 		out = append(append(append(out, "Host: "...), r.Host...), "\r\n"...)
@@ -244,18 +257,19 @@ func (r *Request) Append(out []byte, f Forward) []byte {
 	if seen {
 		out = r.appendValues(out, kForwardedFor)
 	}
-	out = append(out, f.ClientIP...)
-	proto := "http"
+	out = append(append(out, f.ClientIP...), "\r\n"...)
+	scheme := "http"
 	if f.TLS {
-		proto = "https"
+		scheme = "https"
 	}
-	out = append(append(out, "\r\nX-Forwarded-Proto: "...), proto...)
-	if len(r.Host) > 0 {
-		out = append(append(out, "\r\nX-Forwarded-Host: "...), r.Host...)
+	if !proto {
+		out = append(append(append(out, "X-Forwarded-Proto: "...), scheme...), "\r\n"...)
 	}
-	out = append(out, "\r\n"...)
+	if len(r.Host) > 0 && !host {
+		out = append(append(append(out, "X-Forwarded-Host: "...), r.Host...), "\r\n"...)
+	}
 	if f.Forwarded {
-		out = r.appendForwarded(out, f.ClientIP, proto)
+		out = r.appendForwarded(out, f.ClientIP, scheme)
 	}
 	if f.Via {
 		out = append(out, "Via: 1.1 weir\r\n"...)
@@ -263,7 +277,7 @@ func (r *Request) Append(out []byte, f Forward) []byte {
 	if r.Upgrade {
 		out = r.appendUpgrade(out)
 	}
-	return append(out, "\r\n"...)
+	return append(append(out, f.Extra...), "\r\n"...)
 }
 
 func (r *Request) appendForwarded(out []byte, ip, proto string) []byte {
@@ -280,3 +294,27 @@ func (r *Request) appendForwarded(out []byte, ip, proto string) []byte {
 	}
 	return append(append(append(out, ";proto="...), proto...), "\r\n"...)
 }
+
+// Move copies the head to buf, which grows as needed, and has the request refer to that from now on: the bytes it was parsed
+// from may change then. It returns the copy.
+func (r *Request) Move(buf []byte) []byte {
+	from := r.buf
+	buf = append(buf[:0], from...)
+	r.buf = buf
+	for _, p := range []*[]byte{&r.Method, &r.Target, &r.Path, &r.Host} {
+		*p = rebase(*p, from, buf)
+	}
+	return buf
+}
+
+// rebase returns the part of to that s was of from. What lies elsewhere stays.
+func rebase(s, from, to []byte) []byte {
+	at := cap(from) - cap(s)
+	if len(s) == 0 || at < 0 || at+len(s) > len(from) || &from[at] != &s[0] {
+		return s
+	}
+	return to[at : at+len(s) : len(to)]
+}
+
+// Query is the target's query, without the question mark.
+func (r *Request) Query() []byte { return r.Target[min(len(r.Path)+1, len(r.Target)):] }

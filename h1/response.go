@@ -71,23 +71,32 @@ func (r *Response) EventStream() bool {
 	return len(rest) == 0 || rest[0] == ';'
 }
 
-// Append appends the head as it is forwarded. last says that the client's connection ends after this answer.
-func (r *Response) Append(out []byte, last, via bool) []byte {
+// Return is what a proxy changes in an answer's head.
+type Return struct {
+	Last  bool                   // the client's connection ends after this answer
+	Via   bool                   // write Via
+	Drop  func(name []byte) bool // headers that are not passed on; nil: none
+	Extra []byte                 // further lines, each with its CRLF
+}
+
+// Append appends the head as it is passed on.
+func (r *Response) Append(out []byte, f Return) []byte {
 	out = append(out, "HTTP/1.1"...)
 	out = append(out, r.rest...)
 	unframed := r.Status < 200 || r.Status == 204 // they have no body and must not speak of one (RFC 9112 6.1, RFC 9110 8.6)
-	out = r.appendFields(out, func(f *field) bool {
-		return r.drop(f) || unframed && (f.kind == kContentLength || f.kind == kTransferEncoding)
+	out = r.appendFields(out, func(x *field) bool {
+		return r.drop(x) || unframed && (x.kind == kContentLength || x.kind == kTransferEncoding) ||
+			f.Drop != nil && f.Drop(r.buf[x.start:x.nameEnd])
 	})
-	if via {
+	if f.Via {
 		out = append(out, "Via: 1.1 weir\r\n"...)
 	}
 	switch {
 	case r.Status == 101:
 		out = r.appendUpgrade(out)
 	case r.Status < 200:
-	case last:
+	case f.Last:
 		out = append(out, "Connection: close\r\n"...)
 	}
-	return append(out, "\r\n"...)
+	return append(append(out, f.Extra...), "\r\n"...)
 }

@@ -119,7 +119,7 @@ func TestWhatOfAResponseIsForwarded(t *testing.T) {
 		var r Response
 		if err := r.Parse([]byte(c.in), Limits{}); err != nil {
 			t.Errorf("%q: %v", c.in, err)
-		} else if got := string(r.Append(nil, c.last, c.via)); got != c.want {
+		} else if got := string(r.Append(nil, Return{Last: c.last, Via: c.via})); got != c.want {
 			t.Errorf("%q becomes\n%q, want\n%q", c.in, got, c.want)
 		}
 	}

@@ -17,8 +17,7 @@ import (
 type client struct {
 	end
 	li      *Listener
-	peer    netip.AddrPort
-	ip      string
+	from    origin
 	phase   phase
 	due     int64 // when the phase is overdue, by the coarse clock; 0: never
 	closing bool  // Weir wants to be rid of the connection after the next answer
@@ -72,7 +71,8 @@ func (l *loop) welcome(li *Listener, fd int, peer netip.AddrPort) {
 		return
 	}
 	unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
-	c := &client{li: li, peer: peer, ip: peer.Addr().WithZone("").String()}
+	c := &client{li: li, from: newOrigin(peer)}
+	c.from.lane = uint32(l.id)
 	s := li.site.Load()
 	c.l = l
 	c.enter(phaseIdle, s.KeepAlive)
@@ -136,7 +136,7 @@ func (c *client) readable() {
 // wants says whether bytes of the client can be used now. What cannot be used stays in the kernel, so that a fast writer waits.
 func (c *client) wants() bool {
 	switch c.phase {
-	case phaseIdle, phaseHead, phaseLinger:
+	case phaseIdle, phaseHead, phaseBody, phaseLinger:
 		return true
 	case phaseTarget, phaseStream:
 		return c.s != nil && !c.x.reqBody.Done() && !c.s.stuffed()
@@ -150,6 +150,14 @@ func (c *client) got(b []byte) {
 	switch c.phase {
 	case phaseIdle, phaseHead:
 		c.serve(b)
+	case phaseBody:
+		c.in = append(c.in, b...)
+		if c.due = c.after(c.x.pause()); c.x.collected(c.in[c.x.req.Len:]) {
+			b := c.in
+			c.in = nil
+			c.phase, c.due = phaseBusy, 0
+			c.next(b[c.proceed(b):])
+		}
 	case phaseLinger:
 		if c.drained += len(b); c.drained > maxLinger {
 			c.shut()
@@ -208,11 +216,25 @@ func (c *client) serve(b []byte) {
 			}
 			break
 		}
-		lx.c, c.x, lx.site, lx.came = c, lx, s, c.l.clock
+		lx.c, c.x, lx.came = c, lx, c.l.clock
 		c.phase, c.due = phaseBusy, 0
 		n := c.begin(b)
 		b = b[n:]
 	}
+	c.keep(b)
+}
+
+// next goes on with what came after the request that has been used.
+func (c *client) next(b []byte) {
+	if c.x == nil && c.phase <= phaseHead && !c.closed {
+		c.serve(b)
+		return
+	}
+	c.keep(b)
+}
+
+// keep keeps what cannot be used yet.
+func (c *client) keep(b []byte) {
 	if len(b) > 0 && !c.closed && c.phase != phaseLinger {
 		c.in = append(c.in, b...)
 	}
@@ -221,28 +243,42 @@ func (c *client) serve(b []byte) {
 // begin runs the request at the start of b and returns how many bytes of it were used.
 func (c *client) begin(b []byte) int {
 	x := c.x
-	s := x.site
-	if x.route(s) == nil {
-		return c.declineUnread(noRoute)
+	if r, ok := x.find(c.li.site.Load(), &c.from, c.l.now); !ok {
+		return c.declineUnread(r)
 	}
-	if s.MaxBody > 0 && x.req.Length > s.MaxBody {
-		return c.declineUnread(tooBig)
-	}
-	if !x.plain() {
+	if !x.to.plain() && (x.to.Redirect == nil && x.to.Respond == nil) {
 		c.handOff(b)
 		return len(b)
 	}
+	if r, ok := x.admit(c.l.now); !ok {
+		return c.declineUnread(r)
+	}
+	if !x.collected(b[x.req.Len:]) {
+		x.keep()
+		c.phase, c.due = phaseBody, c.after(x.pause())
+		c.in = append(c.in, b...)
+		return len(b)
+	}
+	return c.proceed(b)
+}
+
+// proceed sends the request at the start of b to its pool.
+func (c *client) proceed(b []byte) int {
+	x := c.x
 	have, err := x.body(b[x.req.Len:])
 	if err != nil {
-		c.drop()
-		c.refuse(malformed(err))
+		c.refuseAs(malformed(err))
 		return len(b)
 	}
 	used := x.req.Len + have
-	x.received = int64(have)
-	c.l.out = x.forward(c.l.out[:0], b[x.req.Len:used], h1.Forward{ClientIP: c.ip, Forwarded: s.Forwarded, Via: s.Via})
+	c.l.out, err = x.forward(c.l.out[:0], b[x.req.Len:used])
+	if err != nil {
+		c.decline(unrewritable(err))
+		return used
+	}
 	x.opening = append(x.opening[:0], c.l.out...)
-	verdict, err := x.to.Pool.Acquire(&x.lease, c.l.now)
+	c.l.e.mirror(&x.exchange, x.opening)
+	verdict, err := x.dest.Acquire(&x.lease, c.l.now)
 	switch {
 	case verdict == admit.Queue:
 		c.phase = phaseQueue
@@ -255,8 +291,14 @@ func (c *client) begin(b []byte) int {
 	return used
 }
 
+// refuseAs ends the exchange with an answer after which nothing that the client sends can be read.
+func (c *client) refuseAs(r reply) {
+	c.drop(ending{reply: r})
+	c.refuse(r)
+}
+
 // declineUnread answers a request of which only the head was used.
-func (c *client) declineUnread(r refusal) int {
+func (c *client) declineUnread(r reply) int {
 	n := c.x.req.Len
 	c.decline(r)
 	return n
@@ -266,9 +308,8 @@ func (c *client) declineUnread(r refusal) int {
 func (c *client) granted() {
 	x := c.x
 	if x.gone {
-		x.lease.Release(x.outcome(false, true), c.l.now)
-		c.x = nil
-		c.l.giveBack(x)
+		x.release(false, true, c.l.now)
+		c.drop(ending{left: true})
 		return
 	}
 	if err := x.lease.Err(); err != nil {
@@ -298,7 +339,7 @@ func (c *client) forwardTo(s *server) {
 		s.at = connecting
 		c.enter(phaseTarget, x.to.Connect)
 	} else {
-		c.enter(phaseTarget, x.to.FirstByte)
+		c.enter(phaseTarget, c.allowance())
 	}
 	if !s.send(x.opening) {
 		c.broke(s, connecting, errClosed)
@@ -309,34 +350,37 @@ func (c *client) forwardTo(s *server) {
 	}
 }
 
+// allowance is how long the target may be silent: from the end of the request until its answer, and before that as long as the client
+// may pause.
+func (c *client) allowance() time.Duration {
+	if c.x.reqBody.Done() {
+		return c.x.to.FirstByte
+	}
+	return c.x.pause()
+}
+
 var (
 	errClosed  = errors.New("the connection is closed")
 	errConnect = errors.New("no connection in time")
+	errIdle    = errors.New("nothing came for too long")
 )
 
 // upload passes on more of the request's body.
 func (c *client) upload(b []byte) {
 	x := c.x
-	n, err := x.reqBody.Next(b)
-	if err == nil {
-		x.received += int64(n)
-		if max := x.site.MaxBody; max > 0 && x.received > max {
-			err = errBodyTooBig
-		}
-	}
+	n, err := x.more(b)
 	if err != nil {
 		if x.begun {
-			c.cut(false)
+			c.cut(err, false)
 			return
 		}
-		x.lease.Release(x.outcome(false, true), c.l.now)
+		x.release(false, true, c.l.now)
 		c.part()
-		c.drop()
-		c.refuse(malformed(err))
+		c.refuseAs(malformed(err))
 		return
 	}
 	if c.phase == phaseTarget {
-		c.due = c.after(x.to.FirstByte)
+		c.due = c.after(c.allowance())
 	}
 	if rest := b[n:]; len(rest) > 0 {
 		c.in = append(c.in, rest...)
@@ -372,13 +416,7 @@ func (c *client) broke(s *server, at stage, err error) {
 			return
 		}
 	}
-	x.lease.Release(x.outcome(true, false), c.l.now)
-	if x.begun {
-		c.drop()
-		c.reset()
-		c.left()
-		return
-	}
+	x.release(true, false, c.l.now)
 	c.decline(brokenTarget("the target failed before it answered: " + err.Error()))
 	c.resume()
 }
@@ -392,8 +430,9 @@ func (c *client) part() {
 }
 
 // drop ends the exchange; its lease has been settled.
-func (c *client) drop() {
+func (c *client) drop(e ending) {
 	if x := c.x; x != nil {
+		x.end(e, c.l.now)
 		c.x = nil
 		c.l.giveBack(x)
 	}
@@ -409,9 +448,9 @@ func (c *client) done() {
 	} else {
 		c.part()
 	}
-	x.lease.Release(x.outcome(false, false), c.l.now)
+	x.release(false, false, c.l.now)
 	last, patience := x.last || c.closing, x.to.Idle
-	c.drop()
+	c.drop(ending{})
 	switch {
 	case !whole:
 		c.linger()
@@ -441,11 +480,17 @@ func (c *client) resume() {
 	}
 }
 
-// cut ends an answer that has begun and cannot be finished, so that it looks cut.
-func (c *client) cut(failed bool) {
+// cut ends an answer that has begun and cannot be finished. It looks cut, or a stream of events says so.
+func (c *client) cut(err error, failed bool) {
+	x := c.x
 	c.part()
-	c.x.lease.Release(c.x.outcome(failed, !failed), c.l.now)
-	c.drop()
+	bye := x.farewell(c.l.out[:0])
+	x.release(failed, !failed, c.l.now)
+	c.drop(ending{err: err, left: !failed})
+	if failed && len(bye) > 0 && c.end.send(bye) {
+		c.linger()
+		return
+	}
 	c.reset()
 	c.left()
 }
@@ -460,16 +505,16 @@ func (c *client) leave() {
 		x.gone = true // the grant is on its way; it is given back when it comes
 		return
 	}
-	x.lease.Release(x.outcome(false, true), c.l.now)
-	c.drop()
+	x.release(false, true, c.l.now)
+	c.drop(ending{left: true})
 }
 
 // decline answers a request that no target answers. The connection lives on when the request's end is known.
-func (c *client) decline(r refusal) {
+func (c *client) decline(r reply) {
 	x := c.x
 	last := x.req.Close || x.req.Minor == 0 || !x.reqBody.Done() || c.closing
 	isHead := x.req.IsHead
-	c.drop()
+	c.drop(ending{reply: r})
 	if last {
 		c.refuseTo(r, isHead)
 		return
@@ -482,10 +527,10 @@ func (c *client) decline(r refusal) {
 	c.enter(phaseIdle, c.li.site.Load().KeepAlive)
 }
 
-func (c *client) refuse(r refusal) { c.refuseTo(r, false) }
+func (c *client) refuse(r reply) { c.refuseTo(r, false) }
 
 // refuseTo answers and ends the connection so that the client can read the answer.
-func (c *client) refuseTo(r refusal, isHead bool) {
+func (c *client) refuseTo(r reply, isHead bool) {
 	if !c.end.send(r.append(nil, isHead, true)) {
 		c.shut()
 		return
@@ -537,34 +582,46 @@ func (c *client) sweep() {
 		c.leave()
 		return
 	}
+	if c.x != nil && !c.x.reqBody.Done() && (c.phase == phaseBody || c.phase == phaseTarget && !c.s.stuffed()) && c.x.crawls(c.l.clock) {
+		c.late()
+		return
+	}
 	if c.due == 0 || c.l.clock <= c.due {
 		return
 	}
 	switch c.phase {
 	case phaseHead:
 		c.refuse(slow)
+	case phaseBody:
+		c.refuseAs(slow)
 	case phaseTarget:
-		x := c.x
-		if c.s.at == connecting {
-			c.broke(c.s, connecting, errConnect)
-			return
-		}
-		c.part()
-		x.lease.Release(x.outcome(true, false), c.l.now)
-		if x.begun {
-			c.drop()
-			c.reset()
-			c.left()
-			return
-		}
-		c.decline(lateTarget("timeouts.first_byte", x.to.FirstByte))
-		c.resume()
+		c.late()
 	case phaseStream:
-		c.cut(!c.stuffed()) // a client that does not read is not the target's fault
+		c.cut(errIdle, !c.stuffed()) // a client that does not read is not the target's fault
 	case phaseTunnel:
 		c.endTunnel()
 	default:
 		c.shut()
+	}
+}
+
+// late ends an exchange whose target, or whose client, took too long before the answer began.
+func (c *client) late() {
+	x := c.x
+	switch s := c.s; {
+	case s == nil: // its body is being read
+		c.refuseAs(slow)
+	case s.at == connecting:
+		c.broke(s, connecting, errConnect)
+	case !x.reqBody.Done() && !s.stuffed():
+		c.part()
+		x.release(false, true, c.l.now)
+		c.refuseAs(slow)
+	default:
+		c.part()
+		x.release(true, false, c.l.now)
+		c.decline(lateTarget("timeouts.first_byte", x.to.FirstByte))
+		c.resume()
 	}
 }
 
@@ -592,15 +649,16 @@ func (c *client) abort() {
 func (c *client) endTunnel() {
 	x := c.x
 	c.part()
-	x.lease.Release(x.outcome(false, false), c.l.now)
-	c.drop()
+	x.release(false, false, c.l.now)
+	c.drop(ending{})
 	c.shut()
 }
 
 // handOff gives the connection, with what was read of it, to a goroutine.
 func (c *client) handOff(b []byte) {
 	b = append([]byte(nil), b...)
-	c.drop()
+	c.l.giveBack(c.x)
+	c.x = nil
 	unix.EpollCtl(c.l.ep, unix.EPOLL_CTL_DEL, int(c.fd), nil)
 	c.forget()
 	c.l.load.Add(-1)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,13 +20,14 @@ type conn struct {
 	net.Conn
 	l       *Listener
 	e       *Engine
-	ip      string
+	from    origin
 	due     due
 	up      atomic.Pointer[upstream] // of the exchange that runs
 	watched atomic.Uint64            // the number the watcher knows this connection by; 0 before it is watched
 	closing atomic.Bool              // Weir wants to be rid of the connection after the next answer
 
 	x      exchange
+	ending ending        // of the exchange that runs
 	marks  uint64        // that the phases of this exchange were given
 	ready  chan struct{} // the lease was granted or refused
 	upload *upload       // of a body that did not come with its head; nil when there is none
@@ -119,7 +121,7 @@ func (c *conn) after(d time.Duration) int64 {
 
 func (c *conn) serve() {
 	defer c.e.remove(c)
-	c.ip = ipOf(c.RemoteAddr())
+	c.from = newOrigin(peerAddr(c.RemoteAddr()))
 	c.buf = bufferPool.Get().(*buffers)
 	defer func() { bufferPool.Put(c.buf) }()
 	c.in = c.buf.in[:]
@@ -161,12 +163,7 @@ func (c *conn) readHead(s *Site) bool {
 				begun = true
 				c.due.enter(phaseHead, c.after(s.HeadTimeout))
 			}
-			if c.n == len(c.in) {
-				// The codec's limit on heads ends this: it refuses before a head outgrows memory.
-				bigger := make([]byte, 2*len(c.in))
-				copy(bigger, c.in)
-				c.in = bigger
-			}
+			c.grow() // the codec's limit on heads ends this: it refuses before a head outgrows memory
 		}
 		k, err := c.Read(c.in[c.n:])
 		c.n += k
@@ -182,23 +179,44 @@ func (c *conn) readHead(s *Site) bool {
 // exchange runs one request to its end. False: the connection is to be closed.
 func (c *conn) exchange(s *Site) bool {
 	x := &c.x
-	c.marks, c.upload = 0, nil
-	if x.route(s) == nil {
-		return c.decline(noRoute)
+	c.marks, c.upload, c.ending = 0, nil, ending{}
+	x.came = c.e.clock.Load()
+	now := time.Now()
+	r, ok := x.find(s, &c.from, now)
+	if ok {
+		r, ok = x.admit(now)
 	}
-	if s.MaxBody > 0 && x.req.Length > s.MaxBody {
-		return c.decline(tooBig)
+	alive := false
+	if ok {
+		alive = c.run()
+	} else {
+		alive = c.decline(r)
+	}
+	x.end(c.ending, time.Now())
+	return alive
+}
+
+// run has a target answer the request.
+func (c *conn) run() bool {
+	x := &c.x
+	if !c.collect() {
+		return false
 	}
 	have, err := x.body(c.in[x.req.Len:c.n])
 	if err != nil {
-		c.refuse(malformed(err))
+		c.refuseAs(malformed(err))
 		return false
 	}
-	out := x.forward(c.buf.out[:0], c.in[x.req.Len:x.req.Len+have], h1.Forward{ClientIP: c.ip, Forwarded: s.Forwarded, Via: s.Via})
+	out, err := x.forward(c.buf.out[:0], c.in[x.req.Len:x.req.Len+have])
+	if err != nil {
+		return c.decline(unrewritable(err))
+	}
 	c.n = copy(c.in, c.in[x.req.Len+have:c.n]) // what follows the request waits at the front
+	c.e.mirror(x, out)
 
 	if err := c.acquire(); err != nil {
 		if err == errLeft {
+			c.ending.left = true
 			return false
 		}
 		return c.decline(refusalOf(err))
@@ -216,6 +234,36 @@ func (c *conn) exchange(s *Site) bool {
 	return c.finish(u, err)
 }
 
+// collect reads on when the choice of a target depends on the body.
+func (c *conn) collect() bool {
+	x := &c.x
+	for !x.collected(c.in[x.req.Len:c.n]) {
+		x.keep()
+		c.due.enter(phaseHead, c.after(x.pause()))
+		c.grow()
+		k, err := c.Read(c.in[c.n:])
+		if c.n += k; k == 0 && err != nil {
+			if c.due.marked()&markLate != 0 {
+				c.refuseAs(slow)
+			} else {
+				c.ending.left = true
+			}
+			return false
+		}
+	}
+	c.due.enter(phaseBusy, 0)
+	return true
+}
+
+// grow makes room to read into.
+func (c *conn) grow() {
+	if c.n == len(c.in) {
+		bigger := make([]byte, 2*len(c.in))
+		copy(bigger, c.in)
+		c.in = bigger
+	}
+}
+
 // enter moves to a phase and gathers the marks that the last one was given.
 func (c *conn) enter(p phase, at int64) { c.marks |= c.due.enter(p, at) }
 
@@ -226,7 +274,7 @@ var (
 
 // acquire gets a slot, waiting for one in the queue if it must.
 func (c *conn) acquire() error {
-	verdict, err := c.x.to.Pool.Acquire(&c.x.lease, time.Now())
+	verdict, err := c.x.dest.Acquire(&c.x.lease, time.Now())
 	if verdict == admit.Queue {
 		return c.wait()
 	}
@@ -242,7 +290,7 @@ func (c *conn) wait() error {
 	<-c.ready
 	c.enter(phaseBusy, 0)
 	if c.marks&(markGone|markClosed) != 0 {
-		c.x.lease.Release(c.x.outcome(false, true), time.Now())
+		c.x.release(false, true, time.Now())
 		return errLeft
 	}
 	return c.x.lease.Err()
@@ -324,7 +372,11 @@ func (c *conn) connect(fresh bool) (*upstream, error) {
 func (c *conn) try(u *upstream, out []byte) (stage, error) {
 	x := &c.x
 	c.up.Store(u)
-	c.enter(phaseTarget, c.after(x.to.FirstByte))
+	patience := x.to.FirstByte
+	if !x.reqBody.Done() {
+		patience = x.pause()
+	}
+	c.enter(phaseTarget, c.after(patience))
 	if c.marks&(markGone|markClosed) != 0 {
 		return connecting, errLeft
 	}
@@ -356,7 +408,7 @@ func (c *conn) readAnswer(u *upstream) (stage, error) {
 		at = answering
 		for n > 0 {
 			// The request is on its way and will not be sent again: its buffer serves for the answer.
-			head, err := x.answer(c.buf.out[:0], rb[:n], c.closing.Load() || c.uploading(), x.site.Via)
+			head, err := x.answer(c.buf.out[:0], rb[:n], c.closing.Load() || c.uploading(), time.Now())
 			if err == h1.ErrMore {
 				break
 			}
@@ -449,8 +501,15 @@ func (c *conn) finish(u *upstream, err error) bool {
 		u.Close()
 	}
 	left := c.marks&(markGone|markClosed) != 0
-	x.lease.Release(x.outcome(err != nil && !left, err != nil && left), time.Now())
+	c.ending.err, c.ending.left = err, left
+	x.release(err != nil && !left, err != nil && left, time.Now())
 	if err != nil {
+		if bye := x.farewell(c.buf.out[:0]); len(bye) > 0 && !left {
+			if _, err := c.Write(bye); err == nil {
+				c.linger()
+				return false
+			}
+		}
 		// A cut answer must look cut, also when only the end of the connection would have ended it.
 		reset(c.Conn)
 		return false
@@ -468,18 +527,23 @@ func (c *conn) giveUp(u *upstream, err error) bool {
 	closeUp(u)
 	left := err == errLeft || c.marks&markGone != 0
 	badBody := c.upload != nil && c.upload.malformed != nil
-	x.lease.Release(x.outcome(!left && !badBody, left || badBody), time.Now())
+	x.release(!left && !badBody, left || badBody, time.Now())
+	c.ending.left = left
 	switch {
 	case left:
 		return false
 	case x.begun:
+		c.ending.err = err
 		reset(c.Conn)
 		return false
 	case badBody:
-		c.refuse(malformed(c.upload.malformed))
+		c.refuseAs(malformed(c.upload.malformed))
+		return false
+	case err == errLate && c.upload != nil && !x.reqBody.Done():
+		c.refuseAs(slow)
 		return false
 	case err == errLate:
-		c.refuse(lateTarget("timeouts.first_byte", x.to.FirstByte))
+		c.refuseAs(lateTarget("timeouts.first_byte", x.to.FirstByte))
 		return false
 	}
 	var full *admit.Refusal
@@ -490,12 +554,13 @@ func (c *conn) giveUp(u *upstream, err error) bool {
 }
 
 // decline answers a request that is not forwarded. The connection lives on when the request's end is known.
-func (c *conn) decline(r refusal) bool {
+func (c *conn) decline(r reply) bool {
 	x := &c.x
 	if x.req.Close || !x.reqBody.Done() || c.closing.Load() || c.marks != 0 {
-		c.refuse(r)
+		c.refuseAs(r)
 		return false
 	}
+	c.ending.reply = r
 	if !x.forwarded {
 		c.n = copy(c.in, c.in[x.req.Len:c.n])
 	}
@@ -503,8 +568,14 @@ func (c *conn) decline(r refusal) bool {
 	return err == nil
 }
 
+// refuseAs ends the exchange with an answer after which nothing that the client sends can be read.
+func (c *conn) refuseAs(r reply) {
+	c.ending.reply = r
+	c.refuse(r)
+}
+
 // refuse answers and ends the connection so that the client can read the answer.
-func (c *conn) refuse(r refusal) {
+func (c *conn) refuse(r reply) {
 	if _, err := c.Write(r.append(nil, c.x.req.IsHead, true)); err == nil {
 		c.linger()
 	}
@@ -519,11 +590,12 @@ func (c *conn) linger() {
 	}
 }
 
-func ipOf(a net.Addr) string {
+func peerAddr(a net.Addr) netip.AddrPort {
 	if t, ok := a.(*net.TCPAddr); ok {
-		return t.AddrPort().Addr().Unmap().WithZone("").String()
+		p := t.AddrPort()
+		return netip.AddrPortFrom(p.Addr().Unmap(), p.Port())
 	}
-	return "unknown"
+	return netip.AddrPort{}
 }
 
 // reset makes the close of a connection visible as an error.

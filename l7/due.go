@@ -17,6 +17,7 @@ const (
 	phaseStream              // more of an answer, or room to write it
 	phaseBusy                // nothing: it is at work
 	phaseLinger              // the client's last bytes
+	phaseBody                // the rest of a body that decides where the request goes; of loops alone, it does not fit into due
 )
 
 // cancellable says that a client that leaves in this phase leaves a request behind.

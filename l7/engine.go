@@ -12,32 +12,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/weirlb/weir/h1"
 	"github.com/weirlb/weir/pool"
-	"github.com/weirlb/weir/route"
 )
-
-// Site is what a listener serves: immutable, and swapped whole on a reload.
-type Site struct {
-	Routes *route.Table
-	To     []*Route // by the index that Routes.Match returns
-
-	Limits      h1.Limits
-	MaxBody     int64         // bytes of a request's body by its Content-Length; 0 means no limit
-	MaxConns    int64         // connections of the listener; 0 means no limit
-	HeadTimeout time.Duration // for a whole request head, from its first byte
-	KeepAlive   time.Duration // a connection may be idle between requests
-	Forwarded   bool          // write RFC 7239 Forwarded
-	Via         bool
-}
-
-// Route is where a route leads.
-type Route struct {
-	Pool      *pool.Pool
-	Connect   time.Duration // to open a connection to a target
-	FirstByte time.Duration // from the end of the request to the first byte of the answer
-	Idle      time.Duration // between two bytes of an answer, or of a tunnel; there is no limit on the whole
-}
 
 // Engine serves any number of listeners.
 type Engine struct {

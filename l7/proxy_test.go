@@ -58,7 +58,7 @@ func front(t testing.TB, slots int, addrs ...string) *proxy {
 	}
 	site := &Site{
 		Routes: routes, HeadTimeout: 10 * time.Second, KeepAlive: time.Minute,
-		To: []*Route{{Pool: p, Connect: time.Second, FirstByte: 10 * time.Second, Idle: 10 * time.Second}},
+		To: []*Route{{Pools: []*Destination{{Pool: p}}, Connect: time.Second, FirstByte: 10 * time.Second, Idle: 10 * time.Second}},
 	}
 	loops := 0
 	if strings.Contains(t.Name(), "/loop") || os.Getenv("WEIR_LOOPS") != "" {

@@ -9,26 +9,32 @@ import (
 	"time"
 
 	"github.com/weirlb/weir/h1"
+	"github.com/weirlb/weir/route"
 )
 
-// refusal is an answer that Weir gives itself. Its body has the form that OpenAI-compatible clients expect.
-type refusal struct {
+// reply is an answer that Weir gives itself. Its body has the form that OpenAI-compatible clients expect.
+type reply struct {
 	status     int
 	kind       string // error.type
 	code       string // error.code: which limit or which failure
 	message    string
 	retryAfter time.Duration // 0: no Retry-After
+	lines      []byte        // further header lines
+	body       []byte        // in place of an error's; the answer is no error then
+	framed     bool          // lines have Content-Length and Content-Type already
 }
 
 var (
-	noRoute = refusal{status: 404, kind: "not_found", code: "no_route", message: "no route matches this host and path"}
-	crowded = refusal{status: 503, kind: "overloaded", code: "limits.connections", message: "this listener has as many connections as it may", retryAfter: time.Second}
-	slow    = refusal{status: 408, kind: "invalid_request", code: "timeouts.header", message: "the request did not arrive in time"}
-	tooBig  = refusal{status: 413, kind: "invalid_request", code: "limits.body", message: "the request body is larger than allowed"}
+	denied     = reply{status: 403, kind: "forbidden", code: "access", message: "this address may not send requests here"}
+	noRoute    = reply{status: 404, kind: "not_found", code: "no_route", message: "no route matches this host and path"}
+	crowded    = reply{status: 503, kind: "overloaded", code: "limits.connections", message: "this listener has as many connections as it may", retryAfter: time.Second}
+	slow       = reply{status: 408, kind: "invalid_request", code: "timeouts.header", message: "the request did not arrive in time"}
+	busyClient = reply{status: 429, kind: "rate_limit_exceeded", code: "limits.clients", message: "this client has as many requests under way as it may", retryAfter: time.Second}
+	tooBig     = reply{status: 413, kind: "invalid_request", code: "limits.body", message: "the request body is larger than allowed"}
 )
 
-func malformed(err error) refusal {
-	r := refusal{status: 400, kind: "invalid_request", code: "malformed_request", message: err.Error()}
+func malformed(err error) reply {
+	r := reply{status: 400, kind: "invalid_request", code: "malformed_request", message: err.Error()}
 	var e *h1.Error
 	if errors.As(err, &e) {
 		r.status, r.message = e.Status, e.Reason
@@ -36,28 +42,45 @@ func malformed(err error) refusal {
 	return r
 }
 
-func brokenTarget(why string) refusal {
-	return refusal{status: 502, kind: "bad_gateway", code: "target_failed", message: why}
+func brokenTarget(why string) reply {
+	return reply{status: 502, kind: "bad_gateway", code: "target_failed", message: why}
 }
 
-func lateTarget(limit string, d time.Duration) refusal {
-	return refusal{status: 504, kind: "timeout", code: limit, message: fmt.Sprintf("the target sent nothing for %v", d)}
+func unrewritable(err error) reply {
+	return reply{status: 500, kind: "config", code: "rewrite", message: err.Error()}
+}
+
+func lateTarget(limit string, d time.Duration) reply {
+	return reply{status: 504, kind: "timeout", code: limit, message: fmt.Sprintf("the target sent nothing for %v", d)}
+}
+
+var textPlain = []byte("Content-Type: text/plain; charset=utf-8\r\n")
+
+// missed tells a client that no route takes its request.
+func missed(s *Site, r *route.Request) reply {
+	if m := s.Routes.Explain(r); len(m.Allowed) > 0 {
+		return reply{
+			status: 405, kind: "invalid_request", code: "method", message: "the method is not offered here; it takes " + m.Allow(),
+			lines: []byte("Allow: " + m.Allow() + "\r\n"),
+		}
+	}
+	return noRoute
 }
 
 // append appends the whole answer. last says that the connection ends after it.
-func (r refusal) append(out []byte, isHead, last bool) []byte {
-	type detail struct {
-		Message string  `json:"message"`
-		Type    string  `json:"type"`
-		Param   *string `json:"param"`
-		Code    string  `json:"code"`
+func (r reply) append(out []byte, isHead, last bool) []byte {
+	body := r.body
+	if r.kind != "" {
+		body = r.problem()
 	}
-	body, err := json.Marshal(map[string]detail{"error": {Message: r.message, Type: r.kind, Code: r.code}})
-	if err != nil { // cannot be: strings always marshal
-		body = []byte(`{"error":{}}`)
+	out = fmt.Appendf(out, "HTTP/1.1 %d %s\r\n", r.status, http.StatusText(r.status))
+	if r.kind != "" {
+		out = append(out, "Content-Type: application/json\r\n"...)
 	}
-	body = append(body, '\n')
-	out = fmt.Appendf(out, "HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n", r.status, http.StatusText(r.status), len(body))
+	if !r.framed && r.status != http.StatusNoContent && r.status != http.StatusNotModified {
+		out = fmt.Appendf(out, "Content-Length: %d\r\n", len(body))
+	}
+	out = append(out, r.lines...)
 	if r.retryAfter > 0 {
 		out = append(out, "Retry-After: "...)
 		out = strconv.AppendInt(out, int64((r.retryAfter+time.Second-1)/time.Second), 10)
@@ -71,4 +94,19 @@ func (r refusal) append(out []byte, isHead, last bool) []byte {
 		return out
 	}
 	return append(out, body...)
+}
+
+// problem is the body of an error.
+func (r reply) problem() []byte {
+	type detail struct {
+		Message string  `json:"message"`
+		Type    string  `json:"type"`
+		Param   *string `json:"param"`
+		Code    string  `json:"code"`
+	}
+	body, err := json.Marshal(map[string]detail{"error": {Message: r.message, Type: r.kind, Code: r.code}})
+	if err != nil { // cannot be: strings always marshal
+		body = []byte(`{"error":{}}`)
+	}
+	return append(body, '\n')
 }

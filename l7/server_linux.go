@@ -193,7 +193,7 @@ func (s *server) answer(b []byte) {
 	}
 	for len(b) > 0 {
 		var err error
-		c.l.out, err = x.answer(c.l.out[:0], b, c.closing || !x.reqBody.Done(), x.site.Via)
+		c.l.out, err = x.answer(c.l.out[:0], b, c.closing || !x.reqBody.Done(), c.l.now)
 		if err == h1.ErrMore {
 			break
 		}
@@ -243,7 +243,7 @@ func (s *server) stream(b []byte) {
 	x := s.c.x
 	n, err := x.respBody.Next(b)
 	if err != nil {
-		s.c.cut(true)
+		s.c.cut(err, true)
 		return
 	}
 	s.spoilt = n < len(b)
@@ -278,7 +278,7 @@ func (s *server) over() {
 		s.spoilt = true
 		c.done()
 	case x.begun:
-		c.cut(true)
+		c.cut(io.ErrUnexpectedEOF, true)
 	default:
 		c.broke(s, s.at, io.ErrUnexpectedEOF)
 	}
@@ -308,7 +308,7 @@ func (s *server) flushed() {
 	}
 	if s.at == connecting && c.phase == phaseTarget {
 		s.at = awaiting
-		c.enter(phaseTarget, c.x.to.FirstByte)
+		c.enter(phaseTarget, c.allowance())
 	}
 	if c.more && c.wants() {
 		c.readable()

@@ -41,23 +41,20 @@ func (up *upload) run(c *conn, u *upstream) {
 			}
 			return
 		}
-		n, err := x.reqBody.Next(buf[:k])
+		n, err := x.more(buf[:k])
 		if err != nil {
 			up.malformed = err
 			u.SetDeadline(past) // wakes who reads the answer
 			return
 		}
-		if max := x.site.MaxBody; max > 0 {
-			if x.received += int64(n); x.received > max {
-				up.malformed = errBodyTooBig
-				u.SetDeadline(past)
-				return
-			}
-		}
 		if _, up.err = u.Write(buf[:n]); up.err != nil {
 			return // the answer, or its absence, says why
 		}
-		c.due.extend(phaseTarget, c.after(x.to.FirstByte))
+		if pause := x.pause(); !x.reqBody.Done() {
+			c.due.extend(phaseTarget, c.after(pause))
+		} else {
+			c.due.extend(phaseTarget, c.after(x.to.FirstByte))
+		}
 		c.in, c.n = keep(c.in, c.n, buf[n:k])
 	}
 }
