@@ -55,6 +55,7 @@ type App struct {
 
 	mu        sync.Mutex // guards what a reload changes
 	cfg       *config.Config
+	shared    *shared
 	pools     map[string]*livePool
 	listeners map[string]*listener // by the config's address
 }
@@ -120,9 +121,14 @@ func Start(c *config.Config, o Options) (_ *App, err error) {
 		return nil, err
 	}
 
+	if a.shared, err = share(c, nil, a.version, a.log); err != nil {
+		return nil, err
+	}
+	undo = append(undo, func() { a.shared.release(nil) })
+
 	// From here on nothing fails: serve.
 	for _, l := range c.Listen {
-		site, err := siteOf(c, l, a.pools)
+		site, err := siteOf(c, l, a.pools, a.shared)
 		if err != nil {
 			return nil, err
 		}
@@ -264,6 +270,7 @@ func (a *App) Shutdown(ctx context.Context, keep bool) error {
 	a.loops.Wait()
 	a.web.close()
 	a.engine.Close()
+	a.shared.release(nil)
 	return errors.Join(err, a.db.Close())
 }
 

@@ -12,7 +12,6 @@ import (
 	"github.com/weirlb/weir/admit"
 	"github.com/weirlb/weir/config"
 	"github.com/weirlb/weir/fleet"
-	"github.com/weirlb/weir/h1"
 	"github.com/weirlb/weir/health"
 	"github.com/weirlb/weir/l7"
 	"github.com/weirlb/weir/pool"
@@ -25,7 +24,8 @@ import (
 
 // This file turns what config read into the options of the packages that do the work: they know no YAML, config knows none of them.
 
-// Check finds what is wrong with a config beyond the file itself: commands that do not exist, templates that do not parse.
+// Check finds what is wrong with a config beyond the file itself: commands that do not exist, templates that do not parse,
+// certificates that cannot be read.
 func Check(c *config.Config) error {
 	var errs config.Errors
 	for _, name := range slices.Sorted(maps.Keys(c.Pools)) {
@@ -37,9 +37,23 @@ func Check(c *config.Config) error {
 			errs = append(errs, config.Error{Path: "pools." + name + ".template", Message: err.Error()})
 		}
 	}
+	for _, name := range slices.Sorted(maps.Keys(c.Pools)) {
+		if _, err := targetTLS(c.Pools[name]); err != nil {
+			errs = append(errs, config.Error{Path: "pools." + name + ".tls", Message: err.Error()})
+		}
+	}
 	for i, l := range c.Listen {
+		at := fmt.Sprintf("listen[%d].", i)
 		if _, err := route.New(routesOf(l)); err != nil {
-			errs = append(errs, config.Error{Path: fmt.Sprintf("listen[%d].routes", i), Message: err.Error()})
+			errs = append(errs, config.Error{Path: at + "routes", Message: err.Error()})
+		}
+		for j, r := range l.Routes {
+			if _, err := compile(r); err != nil {
+				errs = append(errs, config.Error{Path: fmt.Sprintf("%sroutes[%d]", at, j), Message: err.Error()})
+			}
+		}
+		if err := checkTLS(l); err != nil {
+			errs = append(errs, config.Error{Path: at + "tls", Message: err.Error()})
 		}
 	}
 	if len(errs) > 0 {
@@ -48,46 +62,31 @@ func Check(c *config.Config) error {
 	return nil
 }
 
-func routesOf(l config.Listen) []route.Route {
-	out := make([]route.Route, len(l.Routes))
-	for i, r := range l.Routes {
-		out[i] = route.Route{Host: r.Host, Path: r.Path, Pool: r.Pool}
-	}
-	return out
-}
-
-// siteOf is what a listener serves, given the pools by name.
-func siteOf(c *config.Config, l config.Listen, pools map[string]*livePool) (*l7.Site, error) {
-	table, err := route.New(routesOf(l))
-	if err != nil {
-		return nil, fmt.Errorf("the routes of %s: %w", l.Address, err)
-	}
-	s := &l7.Site{
-		Routes:      table,
-		Limits:      h1.Limits{Head: int(c.Limits.Header), URI: int(c.Limits.URI)},
-		MaxBody:     int64(c.Limits.Body),
-		MaxConns:    int64(c.Limits.Connections),
-		HeadTimeout: time.Duration(c.Timeouts.Header),
-		KeepAlive:   time.Duration(c.Timeouts.KeepAlive),
-		Forwarded:   l.ForwardedHeader,
-		Via:         l.Via,
-	}
-	for _, r := range l.Routes {
-		t := c.Pools[r.Pool].Timeouts
-		s.To = append(s.To, &l7.Route{
-			Pool: pools[r.Pool].pool, Connect: time.Duration(t.Connect), FirstByte: time.Duration(t.FirstByte), Idle: time.Duration(t.Idle),
-		})
-	}
-	return s, nil
-}
-
 func poolOptions(c *config.Pool, wake func()) pool.Options {
+	order, _ := admit.ParseOrder(c.Queue.Order) // config knows the same ones
 	o := pool.Options{
-		Balance:  c.Balance,
-		Limits:   admit.Limits{Queue: c.Queue.Limit, Timeout: time.Duration(c.Queue.Timeout)},
-		FailOpen: c.FailOpen,
-		Elastic:  c.Template != nil,
-		Wake:     wake,
+		Balance:    c.Balance,
+		Limits:     admit.Limits{Queue: c.Queue.Limit, Timeout: time.Duration(c.Queue.Timeout)},
+		Order:      order,
+		Retries:    admit.Budget{Percent: c.Retries.BudgetPercent, Min: c.Retries.Min},
+		SlowStart:  time.Duration(c.SlowStart),
+		StickyWait: -1, // none, where 0 would be without end
+		Drain:      time.Duration(c.Drain),
+		FailOpen:   c.FailOpen,
+		Elastic:    c.Template != nil,
+		Wake:       wake,
+	}
+	if c.Retries.Min == 0 {
+		o.Retries.Min = -1 // none, where 0 would be the default
+	}
+	if s := c.Sticky; s != nil && s.Wait > 0 {
+		o.StickyWait = time.Duration(s.Wait)
+	}
+	if u := c.Utilization; u != nil {
+		o.Balancing.MaxAge = time.Duration(u.MaxAge)
+	}
+	if x := c.Affinity; x != nil {
+		o.Balancing.SwitchCost, o.Balancing.Loaded = time.Duration(x.SwitchCost), x.Keeps
 	}
 	if e := c.Ejection; !e.Off {
 		o.Ejector = health.Ejector{
@@ -185,6 +184,14 @@ func desiredOf(s *config.Scale) int {
 		return *s.Desired
 	}
 	return s.Min
+}
+
+// slotsFor is how many requests a fixed target may work on at a time.
+func slotsFor(c *config.Pool, t config.Target) int {
+	if t.Slots > 0 {
+		return t.Slots
+	}
+	return c.Concurrency
 }
 
 // slotsOf is the number of slots for a policy's arithmetic.

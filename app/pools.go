@@ -118,7 +118,7 @@ func (lp *livePool) fix(c *config.Pool, log *slog.Logger) {
 		wanted[ct.Address] = true
 		f := lp.fixed[ct.Address]
 		if f == nil {
-			f = &fixed{t: target.New(ct.Address, ct.Address, ct.Weight, c.Concurrency)}
+			f = &fixed{t: target.New(ct.Address, ct.Address, ct.Weight, slotsFor(c, ct))}
 			link(c)(f.t)
 			if !checked {
 				f.status = health.Status{State: target.Healthy, Passed: true, Reason: "not checked", Since: now}
@@ -127,7 +127,7 @@ func (lp *livePool) fix(c *config.Pool, log *slog.Logger) {
 			lp.pool.Add(f.t, f.status, now)
 		}
 		f.t.SetWeight(ct.Weight)
-		f.t.SetSlots(c.Concurrency)
+		f.t.SetSlots(slotsFor(c, ct))
 		lp.watch(f, check, checked, log)
 	}
 	for addr, f := range lp.fixed {

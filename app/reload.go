@@ -36,6 +36,11 @@ func (a *App) Apply(c *config.Config) error {
 	if err != nil {
 		return err
 	}
+	common, err := share(c, a.shared, a.version, a.log)
+	if err != nil {
+		closeAll(sockets)
+		return err
+	}
 	fresh := map[string]*livePool{}
 	for name, pc := range c.Pools {
 		if a.pools[name] != nil {
@@ -44,6 +49,7 @@ func (a *App) Apply(c *config.Config) error {
 		lp, err := a.newPool(a.ctx, name, pc)
 		if err != nil {
 			closeAll(sockets)
+			common.release(a.shared)
 			for _, lp := range fresh {
 				lp.stop()
 			}
@@ -70,8 +76,12 @@ func (a *App) Apply(c *config.Config) error {
 		a.pools[name] = lp
 		lp.run()
 	}
+	before := a.shared
+	a.shared = common
 	a.relisten(c, sockets)
+	common.meters.Retain(routeNames(c))
 	a.cfg = c
+	a.loops.Go(func() { before.retire(a.ctx, common) })
 	for name, lp := range removed {
 		a.loops.Go(func() { a.removePool(name, lp) })
 	}
@@ -85,7 +95,7 @@ func (a *App) relisten(c *config.Config, sockets map[string]net.Listener) {
 	wanted := map[string]bool{}
 	for _, l := range c.Listen {
 		wanted[l.Address] = true
-		site, err := siteOf(c, l, a.pools)
+		site, err := siteOf(c, l, a.pools, a.shared)
 		if err != nil {
 			a.log.Error("routes could not be changed", "address", l.Address, "error", err) // Check has built them before
 			continue

@@ -121,9 +121,9 @@ type ClientLimits struct {
 	// Most requests at a time; above it the answer is 429. 0 sets no limit.
 	Requests int `yaml:"requests" jsonschema:"minimum=0"`
 	// Bits of an IPv4 address that tell clients apart.
-	Network4 int `yaml:"network4" jsonschema:"minimum=1,maximum=32"`
+	Network4 int `yaml:"network4" jsonschema:"minimum=8,maximum=32"`
 	// Bits of an IPv6 address that tell clients apart.
-	Network6 int `yaml:"network6" jsonschema:"minimum=1,maximum=128"`
+	Network6 int `yaml:"network6" jsonschema:"minimum=16,maximum=128"`
 }
 
 // Timeouts bound how long a client may take.

@@ -87,7 +87,9 @@ func DefaultPrefix() Prefix { return Prefix{JSON: StringList{"messages", "prompt
 func DefaultAffinity() Affinity { return Affinity{SwitchCost: seconds(5), Keeps: 1} }
 
 // DefaultUtilization is `utilization: {}`.
-func DefaultUtilization() Utilization { return Utilization{MaxAge: seconds(10)} }
+func DefaultUtilization() Utilization {
+	return Utilization{Metric: "gpu_utilization", MaxAge: seconds(10)}
+}
 
 // DefaultSticky is `sticky: {}`.
 func DefaultSticky() Sticky {

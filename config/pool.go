@@ -89,9 +89,8 @@ type Affinity struct {
 
 // Utilization is what targets report of themselves.
 type Utilization struct {
-	// Name of the gauge, which is least where the next request goes, such as kv_cache_usage_perc. Default: the
-	// first that a report has of application_utilization, the fullest of KV cache and GPU, and cpu_utilization.
-	Metric string `yaml:"metric"`
+	// Name of the gauge, which is least where the next request goes, such as kv_cache_usage_perc or application_utilization.
+	Metric string `yaml:"metric" jsonschema:"minLength=1"`
 	// A report that is older counts for nothing; it never counts as 0.
 	MaxAge Duration `yaml:"max_age"`
 }
