@@ -264,7 +264,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 			Utilization: &Utilization{"kv_cache", of(5 * time.Second)},
 			LoadReport:  "orca",
 			SlowStart:   of(2 * time.Minute),
-			Sticky:      &Sticky{"weir", of(time.Hour), "none", "always", of(5 * time.Second)},
+			Sticky:      &Sticky{"weir", of(time.Hour), "none", of(5 * time.Second)},
 			Retries:     Retries{10, 1},
 			Protocol:    "h2",
 			TLS:         &TargetTLS{CA: StringList{"targets.pem"}, ServerName: "targets.internal", Cert: "weir.pem", Key: "weir-key.pem"},

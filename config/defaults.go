@@ -93,7 +93,7 @@ func DefaultUtilization() Utilization {
 
 // DefaultSticky is `sticky: {}`.
 func DefaultSticky() Sticky {
-	return Sticky{Cookie: "weir_session", Duration: seconds(86_400), SameSite: "lax", Secure: "auto"}
+	return Sticky{Cookie: "weir_session", Duration: seconds(86_400), SameSite: "lax"}
 }
 
 // DefaultAgent is an agent whose port alone is given.

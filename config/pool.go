@@ -99,12 +99,10 @@ type Utilization struct {
 type Sticky struct {
 	// Name of the cookie.
 	Cookie string `yaml:"cookie"`
-	// How long a client without a request is remembered, from 1s to 7d; each answer renews it.
+	// How long a client without a request is remembered, from 1s to 7d in whole seconds; each answer renews it.
 	Duration Duration `yaml:"duration"`
-	// SameSite of the cookie.
+	// SameSite of the cookie. It is Secure where the client came by TLS; none needs that.
 	SameSite string `yaml:"same_site" jsonschema:"enum=lax,enum=strict,enum=none" noun:"a value of SameSite"`
-	// Secure of the cookie; auto sets it where the client came by TLS.
-	Secure string `yaml:"secure" jsonschema:"enum=auto,enum=always,enum=never" noun:"a value of secure"`
 	// How long a request waits for a slot of its own target before it takes another. 0 takes another at once.
 	Wait Duration `yaml:"wait"`
 }

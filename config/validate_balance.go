@@ -135,15 +135,13 @@ func (v checker) sticky(path string, s *Sticky, p *Pool) {
 	if !isToken(s.Cookie) {
 		v.fail(child(path, "cookie"), "%q cannot name a cookie; use letters, digits, \"-\" and \"_\"", s.Cookie)
 	}
-	switch lower := strings.ToLower(s.Cookie); {
-	case strings.HasPrefix(lower, "__host-") && s.Secure != "always", strings.HasPrefix(lower, "__secure-") && s.Secure != "always":
-		v.fail(child(path, "cookie"), "browsers take %q only with Secure; add secure: always", s.Cookie)
+	if lower := strings.ToLower(s.Cookie); strings.HasPrefix(lower, "__host-") || strings.HasPrefix(lower, "__secure-") {
+		v.fail(child(path, "cookie"), "browsers refuse %q without TLS; write a name without the prefix", s.Cookie)
 	}
-	if s.Duration < seconds(1) || s.Duration > seconds(604_800) {
-		v.fail(child(path, "duration"), "%s is not from 1s to 7d", s.Duration)
-	}
-	if s.SameSite == "none" && s.Secure == "never" {
-		v.fail(child(path, "same_site"), "browsers take SameSite=None only with Secure; write secure: always")
+	if d := child(path, "duration"); s.Duration < seconds(1) || s.Duration > seconds(604_800) {
+		v.fail(d, "%s is not from 1s to 7d", s.Duration)
+	} else if s.Duration%seconds(1) != 0 {
+		v.fail(d, "%s is not in whole seconds; write for example %q", s.Duration, s.Duration-s.Duration%seconds(1))
 	}
 	if s.Wait > p.Queue.Timeout && p.Queue.Timeout > 0 {
 		v.fail(child(path, "wait"), "%s is more than the longest wait in the queue (%s), so a request would be refused before; write less", s.Wait, p.Queue.Timeout)
