@@ -2,12 +2,14 @@ package route
 
 import "bytes"
 
-// isClean says whether clean would leave a path as it is.
+// isClean says whether clean would leave a path as it is. Few paths have what the loop looks for.
 func isClean(path []byte) bool {
+	last := byte(0)
 	for i, c := range path {
-		if c == '%' || c == '/' && i+1 < len(path) && (path[i+1] == '/' || path[i+1] == '.' && dots(path[i+1:]) > 0) {
+		if c == '%' || last == '/' && (c == '/' || c == '.' && dots(path[i:]) > 0) {
 			return false
 		}
+		last = c
 	}
 	return true
 }
@@ -29,7 +31,7 @@ func dots(b []byte) int {
 // only bytes that mean the same either way (RFC 3986 6.2.2.2), so that the result can be sent on. It works for patterns too.
 func clean(dst, path []byte, all bool) []byte {
 	start := len(dst)
-	dst = unescape(dst, path, func(c byte) bool { return all || unreserved(c) })
+	dst = unescape(dst, path, all)
 	b := dst[start:]
 	if len(b) == 0 || b[0] != '/' {
 		return dst // "*"
@@ -59,18 +61,27 @@ func clean(dst, path []byte, all bool) []byte {
 	return dst[:start+len(out)]
 }
 
-// unescape appends b with those %XX decoded whose byte may be.
-func unescape(dst, b []byte, may func(byte) bool) []byte {
+// unescape appends b with every %XX decoded, or without all those whose byte is unreserved. Then it stops at a % that begins no %XX, as
+// what is decoded behind it could make it one.
+func unescape(dst, b []byte, all bool) []byte {
 	for i := 0; i < len(b); i++ {
-		if b[i] == '%' && i+2 < len(b) {
-			hi, lo := unhex(b[i+1]), unhex(b[i+2])
-			if hi >= 0 && lo >= 0 && may(byte(hi<<4|lo)) {
-				dst = append(dst, byte(hi<<4|lo))
-				i += 2
-				continue
-			}
+		if b[i] != '%' {
+			dst = append(dst, b[i])
+			continue
 		}
-		dst = append(dst, b[i])
+		hi, lo := -1, -1
+		if i+2 < len(b) {
+			hi, lo = unhex(b[i+1]), unhex(b[i+2])
+		}
+		switch valid := hi >= 0 && lo >= 0; {
+		case valid && (all || unreserved(byte(hi<<4|lo))):
+			dst = append(dst, byte(hi<<4|lo))
+			i += 2
+		case valid || all:
+			dst = append(dst, '%')
+		default:
+			return append(dst, b[i:]...)
+		}
 	}
 	return dst
 }

@@ -235,7 +235,7 @@ func decoded(b []byte) []byte {
 		return b
 	}
 	b = bytes.ReplaceAll(b, []byte{'+'}, []byte{' '})
-	return unescape(b[:0], b, func(byte) bool { return true })
+	return unescape(b[:0], b, true)
 }
 
 // Cookie returns the value of the first cookie of that name in a Cookie header, without quotes around it; nil when there is none.

@@ -63,16 +63,11 @@ func newRule(r Route, index int) (rule, error) {
 
 func (ru *rule) fitsPath(path []byte) bool {
 	lead := ru.path.lead
-	switch ru.shape {
-	case whole:
-		return string(path) == lead
-	case prefix:
-		return len(path) >= len(lead) && string(path[:len(lead)]) == lead
-	case folder:
-		return len(path) >= len(lead) && string(path[:len(lead)]) == lead ||
-			len(path) == len(lead)-1 && string(path) == lead[:len(path)]
+	if len(path) < len(lead) {
+		return ru.shape == folder && len(path) == len(lead)-1 && string(path) == lead[:len(path)]
 	}
-	return ru.path.fits(path)
+	return string(path[:len(lead)]) == lead &&
+		(ru.shape == prefix || ru.shape == folder || len(path) == len(lead) && ru.shape == whole || ru.shape == glob && ru.path.fits(path))
 }
 
 // precedence sorts the rule first that is to be tried first.

@@ -71,7 +71,10 @@ func New(routes []Route) (*Table, error) {
 		}
 		t.methods = t.methods || len(r.Methods) > 0
 		t.literal = t.literal || ru.path.lead != ""
-		host := strings.TrimSuffix(strings.ToLower(r.Host), ".")
+		host := strings.ToLower(r.Host)
+		if host != "*." {
+			host = strings.TrimSuffix(host, ".")
+		}
 		if strings.Contains(host, ":") && host[0] != '[' {
 			host = "[" + host + "]" // an IPv6 address, as requests write it
 		}
