@@ -84,7 +84,7 @@ func (p *affinity) home(r *Request) (best *target.Target) {
 	h := p.homes[r.Key]
 	start := below(r.Chance, len(h))
 	for k := range min(len(h), reach+len(r.Skip)) {
-		if t := p.targets[h[(start+k)%len(h)]]; !r.skips(t) && (best == nil || crowding(t) < crowding(best)) {
+		if t := p.targets[h[(start+k)%len(h)]]; r.usable(t) && (best == nil || crowding(t) < crowding(best)) {
 			best = t
 		}
 	}
@@ -94,7 +94,7 @@ func (p *affinity) home(r *Request) (best *target.Target) {
 // wait is how long what t has in flight takes: t works on as many as it has slots at a time, on one when they are without limit,
 // and a weight of 2 is twice as fast.
 func (p *affinity) wait(t *target.Target) time.Duration {
-	turns := crowding(t) * weight / float64(max(t.Slots(), 1))
+	turns := crowding(t) * weight / float64(max(slots(t), 1))
 	return time.Duration(turns * float64(p.costs.service()))
 }
 

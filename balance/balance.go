@@ -146,3 +146,6 @@ func New(o Options) (Picker, error) {
 
 // ramp is the part of its weight, in thousandths, that a target takes now.
 func ramp(t *target.Target) int { return max(1, t.Share()/t.Weight()) }
+
+// slots is how many requests t works on at a time once it has started, 0 without limit: what its share is of while it starts slowly.
+func slots(t *target.Target) int { return cmp.Or(t.Slots(), t.Limit()) }

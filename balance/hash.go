@@ -29,7 +29,7 @@ const (
 )
 
 // choices is how many places on the ring a key tries. When they fail, nearly all targets are full, and the least loaded takes it.
-const choices = 8
+const choices = 6
 
 func newHash(o Options) Picker { return &hash{bound: o.BoundedLoad} }
 

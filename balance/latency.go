@@ -83,13 +83,11 @@ type peakEWMA struct {
 }
 
 func (p *peakEWMA) Set(rotation []*target.Target) {
-	from := p.sit(rotation)
-	p.peaks = carry(p.peaks, from, zero[peak])
-	marks := carry(p.rank.marks, from, zero[mark])
+	p.peaks = carry(p.peaks, p.rotate(rotation, (*target.Target).Share), zero[peak])
 	for i, t := range rotation {
-		marks[i].key = p.load(int32(i), t)
+		p.rank.marks[i].key = p.load(int32(i), t)
 	}
-	p.rank.reset(marks, func(i int) bool { return rotation[i].Free() })
+	p.settle()
 }
 
 // load is the logarithm of Finagle's load, see peak.log.
@@ -109,7 +107,7 @@ func (p *peakEWMA) load(i int32, t *target.Target) float64 {
 func (p *peakEWMA) Pick(r *Request) *target.Target {
 	i, t := p.first(r)
 	if t != nil {
-		p.take(i, stride(t.Share()))
+		p.take(i, 1)
 	}
 	return t
 }
@@ -131,7 +129,7 @@ func (p *peakEWMA) Done(t *target.Target, o Outcome) {
 
 func (p *peakEWMA) update(i int32, t *target.Target) {
 	p.rank.marks[i].key = p.load(i, t)
-	p.rank.place(i, t.Free())
+	p.place(i)
 }
 
 // Why implements Explainer.

@@ -17,17 +17,16 @@ type least struct {
 }
 
 func (p *least) Set(rotation []*target.Target) {
-	p.from = p.sit(rotation)
-	marks := carry(p.rank.marks, p.from, func(i int) mark { return mark{due: p.clock + stride(rotation[i].Share())} })
+	p.from = p.rotate(rotation, (*target.Target).Share)
 	p.inFlight, p.shares = 0, 0
 	p.flights = make([]int32, len(rotation))
 	for i, t := range rotation {
-		marks[i].key = crowding(t)
+		p.rank.marks[i].key = crowding(t)
 		p.flights[i] = int32(t.InFlight())
 		p.inFlight += t.InFlight()
 		p.shares += t.Share()
 	}
-	p.rank.reset(marks, func(i int) bool { return rotation[i].Free() })
+	p.settle()
 }
 
 // crowding is what least connections compares by. Equal quotients are equal as floats, too.
@@ -36,7 +35,7 @@ func crowding(t *target.Target) float64 { return float64(t.InFlight()) / float64
 func (p *least) Pick(r *Request) *target.Target {
 	i, t := p.first(r)
 	if t != nil {
-		p.take(i, stride(t.Share()))
+		p.take(i, 1)
 	}
 	return t
 }
@@ -55,7 +54,7 @@ func (p *least) update(t *target.Target) int32 {
 	p.inFlight += int(n - p.flights[i])
 	p.flights[i] = n
 	p.rank.marks[i].key = crowding(t)
-	p.rank.place(i, t.Free())
+	p.place(i)
 	return i
 }
 

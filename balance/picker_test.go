@@ -203,6 +203,25 @@ func TestRoundRobinDoesNotMakeUpForAbsence(t *testing.T) {
 	}
 }
 
+// Slots can be taken away between two calls of Set: a target that has none left is not picked all the same.
+func TestSlotsThatAreGoneAreNotGiven(t *testing.T) {
+	for _, name := range Names() {
+		ts := many(few+8, even, 0)
+		p := newPool(t, Options{Name: name}, ts)
+		for _, x := range ts {
+			p.count(x)
+		}
+		for _, x := range ts[:few+7] {
+			x.SetSlots(1)
+		}
+		for i := range uint64(100) {
+			if got := p.begin(Request{Key: i % 3, Prefix: prompt(1, 2)}); got != ts[few+7] {
+				t.Fatalf("%s: picked %v, want the only one with a free slot", name, got)
+			}
+		}
+	}
+}
+
 // Everything that changes membership keeps what is known of those that stay.
 func TestSetKeepsWhoStays(t *testing.T) {
 	ts := many(100, even, 0)
@@ -270,6 +289,53 @@ func benchmark(b *testing.B, name string, n, full int) {
 		p.Began(t)
 		t.End(false)
 		p.Done(t, Outcome{Now: r.Now, Took: time.Duration(r.Key) * time.Millisecond})
+	}
+}
+
+// BenchmarkLoaded is a pool at half its slots, whose requests end in any order: one Pick, Began and Done, and Pick alone.
+func BenchmarkLoaded(b *testing.B) {
+	for _, name := range Names() {
+		b.Run(name, func(b *testing.B) {
+			p := newPool(b, Options{Name: name}, many(10_000, func(i int) int { return 1 + i%2 }, 4))
+			for _, x := range p.all {
+				x.SetReport(target.Report{Utilization: p.chance.Float64(), At: p.now})
+			}
+			r := Request{Now: p.now}
+			for i := range uint64(MaxPrefixes) {
+				r.Prefix = append(r.Prefix, mix(i))
+			}
+			flying := make([]*target.Target, 0, 20_001)
+			begin := func() {
+				r.Chance = mix(r.Chance)
+				r.Key = r.Chance%1000 + 1
+				r.Prefix[len(r.Prefix)-1] = r.Chance
+				t := p.Pick(&r)
+				t.Begin()
+				p.Began(t)
+				flying = append(flying, t)
+			}
+			for range 20_000 {
+				begin()
+			}
+			b.ReportAllocs()
+			const picks = 50_000
+			start := time.Now()
+			for range picks {
+				r.Chance = mix(r.Chance)
+				r.Key = r.Chance%1000 + 1
+				p.Pick(&r)
+			}
+			alone := float64(time.Since(start).Nanoseconds()) / picks
+			for b.Loop() {
+				begin()
+				i, last := below(mix(r.Chance), len(flying)), len(flying)-1
+				t := flying[i]
+				flying[i], flying = flying[last], flying[:last]
+				t.End(false)
+				p.Done(t, Outcome{Now: r.Now, Took: time.Duration(r.Key) * time.Millisecond})
+			}
+			b.ReportMetric(alone, "ns/pick")
+		})
 	}
 }
 

@@ -74,7 +74,8 @@ func (p *prefix) favourite(r *Request) (best *target.Target, match int) {
 		}
 		return 1
 	})
-	for ; at > 0; at-- {
+	// When all that know it are full, ever shorter parts are tried: some steps, not each block.
+	for back := 1; at > 0; at, back = at-back, 2*back {
 		m := p.memory.find(r.Prefix[at-1])
 		if m == nil {
 			continue
@@ -101,7 +102,7 @@ func (p *prefix) costs(favourite, idlest *target.Target, match, blocks int) bool
 	lead := p.lead
 	if lead == 0 {
 		lead = DefaultLead
-		if s := favourite.Slots(); s > 0 {
+		if s := slots(favourite); s > 0 {
 			lead = min(lead, (s+1)/2)
 		}
 	}

@@ -1,7 +1,6 @@
 package balance
 
 import (
-	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -63,12 +62,32 @@ func (p *prequal) estimate(k *answers, t *target.Target) float64 {
 	case k.n == 0:
 		return p.pool.log()
 	}
-	votes := k.recent
-	v := votes[:min(k.n, window)]
-	slices.SortFunc(v, func(a, b answer) int { return cmp.Compare(abs(a.inFlight-f), abs(b.inFlight-f)) })
-	v = v[:min(len(v), voters)]
-	slices.SortFunc(v, func(a, b answer) int { return cmp.Compare(a.seconds, b.seconds) })
+	var buf [voters]answer
+	near := buf[:0]
+	for i := range min(k.n, window) {
+		near = insert(near, k.recent[i], func(a, b answer) bool { return abs(a.inFlight-f) < abs(b.inFlight-f) })
+	}
+	var bySeconds [voters]answer
+	v := bySeconds[:0]
+	for _, a := range near {
+		v = insert(v, a, func(a, b answer) bool { return a.seconds < b.seconds })
+	}
 	return math.Log(float64(v[len(v)/2].seconds)) + k.at
+}
+
+// insert puts a in its place in an ordered s; when s is full, the last falls out.
+func insert(s []answer, a answer, before func(a, b answer) bool) []answer {
+	if len(s) < cap(s) {
+		s = append(s, a)
+	} else if !before(a, s[len(s)-1]) {
+		return s
+	}
+	i := len(s) - 1
+	for ; i > 0 && before(a, s[i-1]); i-- {
+		s[i] = s[i-1]
+	}
+	s[i] = a
+	return s
 }
 
 func abs(x float32) float32 { return max(x, -x) }

@@ -17,24 +17,20 @@ type twoChoices struct {
 }
 
 func (p *twoChoices) Set(rotation []*target.Target) {
-	from := p.sit(rotation)
 	p.equal = true
 	for _, t := range rotation {
 		p.equal = p.equal && t.Share() == rotation[0].Share()
 	}
 	p.free.reset(rotation)
-	marks := carry(p.rank.marks, from, func(i int) mark { return mark{due: p.clock + step(rotation[i])} })
-	p.rank.reset(marks, func(i int) bool { return rotation[i].Free() })
+	p.rotate(rotation, (*target.Target).Share)
+	p.settle()
 }
-
-// step is the time to a target's next turn as its load is now.
-func step(t *target.Target) uint64 { return stride(t.Share()) * uint64(t.InFlight()+1) }
 
 func (p *twoChoices) Pick(r *Request) *target.Target {
 	if !p.equal {
 		i, t := p.first(r)
 		if t != nil {
-			p.take(i, step(t))
+			p.take(i, t.InFlight()+1)
 		}
 		return t
 	}
@@ -55,7 +51,7 @@ func (p *twoChoices) Pick(r *Request) *target.Target {
 func (p *twoChoices) from(start int, r *Request) int32 {
 	n := len(p.list)
 	for k := range n {
-		if i := p.list[(start+k)%n]; !r.skips(p.targets[i]) {
+		if i := p.list[(start+k)%n]; r.usable(p.targets[i]) {
 			return i
 		}
 	}
@@ -73,7 +69,7 @@ func (p *twoChoices) update(t *target.Target) {
 	}
 	p.put(i, t.Free())
 	if p.rank.contains(i) != t.Free() {
-		p.rank.place(i, t.Free())
+		p.place(i)
 	}
 }
 

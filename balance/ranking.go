@@ -11,15 +11,14 @@ type ranking struct {
 // mark is what contestants are compared by: the lower key wins; of equal ones, whose turn is due earlier.
 type mark struct {
 	key float64
-	due uint64 // virtual time, see turns; it wraps around
+	due uint64 // virtual time, see choice; it wraps around
 }
 
 const none int32 = -1
 
-// reset makes every one of marks a contestant that in accepts.
-func (k *ranking) reset(marks []mark, in func(i int) bool) {
-	n := len(marks)
-	k.marks = marks
+// reset plays all games anew, with the contestants that in accepts.
+func (k *ranking) reset(in func(i int) bool) {
+	n := len(k.marks)
 	if cap(k.nodes) < 2*n {
 		k.nodes = make([]int32, 2*n)
 	}

@@ -70,51 +70,24 @@ func (s *smooth) turn(in func(*target.Target) bool, weigh func(*target.Target) i
 	return best.t
 }
 
-// roundRobin goes round, by weigh: as nginx does with few targets, in virtual time with many. Either way a target without a
-// free slot gains nothing while it has none.
+// roundRobin goes round, by weigh: as nginx does with few targets, in virtual time with many.
 type roundRobin struct {
 	weigh func(*target.Target) int
 
-	nginx   smooth // with few targets
-	many    bool
-	choice  // with many; the due time of who is out is relative to the clock
-	strides []uint64
+	nginx  smooth // with few targets
+	many   bool
+	choice // with many
 }
 
 func (p *roundRobin) Set(rotation []*target.Target) {
-	if p.many = len(rotation) > few; !p.many {
-		p.choice, p.strides = choice{}, nil
-		p.nginx.set(rotation, p.weigh)
+	if p.many = len(rotation) > few; p.many {
+		p.nginx = smooth{}
+		p.rotate(rotation, p.weigh)
+		p.settle()
 		return
 	}
-	p.nginx = smooth{}
-	out := make([]bool, len(p.targets))
-	for i := range out {
-		out[i] = !p.rank.contains(int32(i))
-	}
-	from := p.sit(rotation)
-	marks := carry(p.rank.marks, from, func(i int) mark {
-		return mark{due: p.clock + stride(p.weigh(rotation[i]))}
-	})
-	out = carry(out, from, zero[bool])
-	before := carry(p.strides, from, func(i int) uint64 { return stride(p.weigh(rotation[i])) })
-	p.strides = make([]uint64, len(rotation))
-	for i, t := range rotation {
-		m, now := &marks[i], stride(p.weigh(t))
-		p.strides[i] = now
-		if out[i] {
-			m.due += p.clock
-		}
-		if now != before[i] {
-			// A target whose share grows does not sit out the wait of its small one.
-			rest := float64(int64(m.due-p.clock)) / float64(before[i])
-			m.due = p.clock + uint64(int64(rest*float64(now)))
-		}
-		if !t.Free() {
-			m.due -= p.clock
-		}
-	}
-	p.rank.reset(marks, func(i int) bool { return rotation[i].Free() })
+	p.choice = choice{}
+	p.nginx.set(rotation, p.weigh)
 }
 
 func (p *roundRobin) Pick(r *Request) *target.Target {
@@ -123,39 +96,27 @@ func (p *roundRobin) Pick(r *Request) *target.Target {
 	}
 	i, t := p.first(r)
 	if t != nil {
-		p.take(i, p.strides[i])
+		p.take(i, 1)
 	}
 	return t
 }
 
-func (p *roundRobin) Began(t *target.Target) { p.update(t) }
-
-func (p *roundRobin) Done(t *target.Target, o Outcome) {
-	if p.many {
-		if i := p.seat(t); i != none && o.Failed {
-			p.rank.marks[i].due += p.strides[i] // it sits one turn out
-			p.rank.place(i, p.rank.contains(i))
-		}
-	} else if o.Failed {
-		p.nginx.fail(t)
+func (p *roundRobin) Began(t *target.Target) {
+	if i := p.seat(t); i != none && p.rank.contains(i) != t.Free() {
+		p.place(i)
 	}
-	p.update(t)
 }
 
-func (p *roundRobin) update(t *target.Target) {
-	i := none
-	if p.many {
-		i = p.seat(t)
-	}
-	if i == none || p.rank.contains(i) == t.Free() {
+func (p *roundRobin) Done(t *target.Target, o Outcome) {
+	if i := p.seat(t); i != none && o.Failed {
+		p.rank.marks[i].due += p.strides[i] // it sits one turn out
+		p.place(i)
 		return
 	}
-	if t.Free() {
-		p.rank.marks[i].due += p.clock
-	} else {
-		p.rank.marks[i].due -= p.clock
+	if o.Failed {
+		p.nginx.fail(t)
 	}
-	p.rank.place(i, t.Free())
+	p.Began(t)
 }
 
 // Why implements Explainer.

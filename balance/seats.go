@@ -68,38 +68,6 @@ func carry[T any](old []T, from []int32, fresh func(i int) T) []T {
 // zero is for carry: who is new starts with the zero value.
 func zero[T any](int) (v T) { return v }
 
-// choice ranks the usable targets by a key, and takes turns among equals.
-type choice struct {
-	seats
-	turns
-}
-
-// first is the best usable target for r, or nil. It does not take a turn.
-func (c *choice) first(r *Request) (int32, *target.Target) {
-	i := c.rank.first()
-	if i == none {
-		return none, nil
-	}
-	if r.skips(c.targets[i]) {
-		var buf [8]int32
-		if i = c.rank.firstBut(c.skipped(buf[:0], r)); i == none {
-			return none, nil
-		}
-	}
-	return i, c.targets[i]
-}
-
-// next is the best usable target other than t, or nil: it is what explanations compare with.
-func (c *choice) next(t *target.Target) *target.Target {
-	_, other := c.first(&Request{Skip: []*target.Target{t}})
-	if i := c.seat(t); other == nil && i != none {
-		if j := c.rank.firstBut([]int32{i}); j != none {
-			return c.targets[j]
-		}
-	}
-	return other
-}
-
 // free is the set of the seats that have a free slot, made for drawing from it.
 type free struct {
 	list []int32
@@ -153,7 +121,7 @@ func (f *free) draw(dst []int32, targets []*target.Target, r *Request) []int32 {
 		if at >= n {
 			at -= n
 		}
-		if i := f.list[at]; !r.skips(targets[i]) {
+		if i := f.list[at]; r.usable(targets[i]) {
 			dst = append(dst, i)
 		}
 	}
@@ -161,7 +129,7 @@ func (f *free) draw(dst []int32, targets []*target.Target, r *Request) []int32 {
 		return dst
 	}
 	for _, i := range f.list { // all that were drawn are skipped: len(r.Skip) >= m, so this ends soon
-		if !r.skips(targets[i]) {
+		if r.usable(targets[i]) {
 			return append(dst, i)
 		}
 	}

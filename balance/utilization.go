@@ -93,7 +93,7 @@ func (p *leastUtilization) survey(drawn []int32, reports *[reach]target.Report, 
 // load is what t would report now, for a target that starts slowly as if it were so much smaller.
 func (p *leastUtilization) load(i int32, t *target.Target, rep target.Report) float64 {
 	one := p.last.request
-	if s := t.Slots(); s > 0 {
+	if s := slots(t); s > 0 {
 		one = 1 / float64(s)
 	}
 	l := p.last.mean + one*float64(t.InFlight())
