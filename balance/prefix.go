@@ -74,8 +74,8 @@ func (p *prefix) favourite(r *Request) (best *target.Target, match int) {
 		}
 		return 1
 	})
-	// When all that know it are full, ever shorter parts are tried: some steps, not each block.
-	for back := 1; at > 0; at, back = at-back, 2*back {
+	// When all that know it are full, a few shorter parts are tried.
+	for back := 1; at > 0 && back < 16; at, back = at-back, 2*back {
 		m := p.memory.find(r.Prefix[at-1])
 		if m == nil {
 			continue
