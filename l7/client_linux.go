@@ -43,7 +43,7 @@ func (l *loop) take() *loopExchange {
 		return lx
 	}
 	lx := &loopExchange{}
-	lx.lease.Ready = func(*pool.Lease) { l.post(message{lx: lx}) }
+	lx.own.Ready = func(*pool.Lease) { l.post(message{lx: lx}) }
 	return lx
 }
 
@@ -278,7 +278,7 @@ func (c *client) proceed(b []byte) int {
 	}
 	x.opening = append(x.opening[:0], c.l.out...)
 	c.l.e.mirror(&x.exchange, x.opening)
-	verdict, err := x.dest.Acquire(&x.lease, c.l.now)
+	verdict, err := x.dest.Acquire(x.lease, c.l.now)
 	switch {
 	case verdict == admit.Queue:
 		c.phase = phaseQueue
@@ -293,8 +293,9 @@ func (c *client) proceed(b []byte) int {
 
 // refuseAs ends the exchange with an answer after which nothing that the client sends can be read.
 func (c *client) refuseAs(r reply) {
+	c.l.out = c.x.say(c.l.out[:0], r, true)
 	c.drop(ending{reply: r})
-	c.refuse(r)
+	c.last(c.l.out)
 }
 
 // declineUnread answers a request of which only the head was used.
@@ -513,25 +514,25 @@ func (c *client) leave() {
 func (c *client) decline(r reply) {
 	x := c.x
 	last := x.req.Close || x.req.Minor == 0 || !x.reqBody.Done() || c.closing
-	isHead := x.req.IsHead
+	c.l.out = x.say(c.l.out[:0], r, last)
 	c.drop(ending{reply: r})
-	if last {
-		c.refuseTo(r, isHead)
-		return
-	}
-	c.l.out = r.append(c.l.out[:0], isHead, false)
 	if !c.end.send(c.l.out) {
 		c.shut()
+		return
+	}
+	if last {
+		c.linger()
 		return
 	}
 	c.enter(phaseIdle, c.li.site.Load().KeepAlive)
 }
 
-func (c *client) refuse(r reply) { c.refuseTo(r, false) }
+// refuse answers what is no request.
+func (c *client) refuse(r reply) { c.last(r.append(c.l.out[:0], false, true)) }
 
-// refuseTo answers and ends the connection so that the client can read the answer.
-func (c *client) refuseTo(r reply, isHead bool) {
-	if !c.end.send(r.append(nil, isHead, true)) {
+// last sends the connection's last answer, and ends it so that the client can read that.
+func (c *client) last(b []byte) {
+	if !c.end.send(b) {
 		c.shut()
 		return
 	}
@@ -581,6 +582,12 @@ func (c *client) sweep() {
 	if c.hup && c.x != nil && c.phase.cancellable() && c.l.clock-c.x.came >= int64(sweepEvery) {
 		c.leave()
 		return
+	}
+	if x := c.x; x != nil && x.beat.on && (c.phase == phaseQueue || c.phase == phaseTarget) {
+		if c.l.out = x.pulse(c.l.out[:0], c.l.clock); len(c.l.out) > 0 && !c.end.send(c.l.out) {
+			c.leave()
+			return
+		}
 	}
 	if c.x != nil && !c.x.reqBody.Done() && (c.phase == phaseBody || c.phase == phaseTarget && !c.s.stuffed()) && c.x.crawls(c.l.clock) {
 		c.late()

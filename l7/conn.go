@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,6 +24,7 @@ type conn struct {
 	from    origin
 	due     due
 	up      atomic.Pointer[upstream] // of the exchange that runs
+	hedge   atomic.Pointer[upstream] // the second one, while two are asked
 	watched atomic.Uint64            // the number the watcher knows this connection by; 0 before it is watched
 	closing atomic.Bool              // Weir wants to be rid of the connection after the next answer
 
@@ -102,8 +104,10 @@ func (c *conn) interrupt(p phase) {
 			c.ready <- struct{}{} // capacity 1, and the lease will not be granted any more
 		}
 	case phaseTarget, phaseStream, phaseTunnel:
-		if u := c.up.Load(); u != nil {
-			u.SetDeadline(past)
+		for _, up := range [...]*atomic.Pointer[upstream]{&c.up, &c.hedge} {
+			if u := up.Load(); u != nil {
+				u.SetDeadline(past)
+			}
 		}
 		if p != phaseTarget {
 			c.SetDeadline(past)
@@ -127,7 +131,7 @@ func (c *conn) serve() {
 	c.in = c.buf.in[:]
 	c.in, c.n = keep(c.in, 0, c.early)
 	c.early = nil
-	c.x.lease.Ready = func(*pool.Lease) { c.ready <- struct{}{} }
+	c.x.own.Ready = func(*pool.Lease) { c.ready <- struct{}{} }
 	if s := c.l.site.Load(); s.MaxConns > 0 && c.l.conns.Load() > s.MaxConns {
 		c.refuse(crowded)
 		return
@@ -274,7 +278,7 @@ var (
 
 // acquire gets a slot, waiting for one in the queue if it must.
 func (c *conn) acquire() error {
-	verdict, err := c.x.dest.Acquire(&c.x.lease, time.Now())
+	verdict, err := c.x.dest.Acquire(c.x.lease, time.Now())
 	if verdict == admit.Queue {
 		return c.wait()
 	}
@@ -287,13 +291,37 @@ func (c *conn) wait() error {
 	if c.marks&(markGone|markClosed) != 0 && c.x.lease.Cancel(time.Now()) {
 		return errLeft
 	}
-	<-c.ready
+	c.await()
 	c.enter(phaseBusy, 0)
 	if c.marks&(markGone|markClosed) != 0 {
 		c.x.release(false, true, time.Now())
 		return errLeft
 	}
 	return c.x.lease.Err()
+}
+
+// await waits for the lease, sending comments to a client that wants them.
+func (c *conn) await() {
+	for {
+		d, ok := c.x.untilBeat(c.e.clock.Load())
+		if !ok {
+			<-c.ready
+			return
+		}
+		select {
+		case <-c.ready:
+			return
+		case <-time.After(d):
+			c.pulse()
+		}
+	}
+}
+
+// pulse sends a comment when one is due. That the client has gone is the watcher's to find.
+func (c *conn) pulse() {
+	if b := c.x.pulse(nil, c.e.clock.Load()); len(b) > 0 {
+		c.Write(b)
+	}
 }
 
 // attempts tries targets until one has begun to answer and the beginning is with the client. On an error the upstream, if any,
@@ -306,7 +334,7 @@ func (c *conn) attempts(out []byte) (*upstream, error) {
 		u, err := c.connect(fresh)
 		at := connecting
 		if err == nil {
-			at, err = c.try(u, out)
+			u, at, err = c.try(u, out)
 			if err == nil {
 				return u, nil
 			}
@@ -369,7 +397,7 @@ func (c *conn) connect(fresh bool) (*upstream, error) {
 }
 
 // try sends the request and reads until the head of the final answer, which it passes on with the body bytes that came along.
-func (c *conn) try(u *upstream, out []byte) (stage, error) {
+func (c *conn) try(u *upstream, out []byte) (*upstream, stage, error) {
 	x := &c.x
 	c.up.Store(u)
 	patience := x.to.FirstByte
@@ -378,35 +406,35 @@ func (c *conn) try(u *upstream, out []byte) (stage, error) {
 	}
 	c.enter(phaseTarget, c.after(patience))
 	if c.marks&(markGone|markClosed) != 0 {
-		return connecting, errLeft
+		return u, connecting, errLeft
 	}
 	if k, err := u.Write(out); err != nil {
 		if k == 0 {
-			return connecting, err
+			return u, connecting, err
 		}
-		return awaiting, err
+		return u, awaiting, err
 	}
 	if !x.reqBody.Done() {
 		c.startUpload(u)
 	}
-	return c.readAnswer(u)
+	n := 0
+	if x.to.Hedge > 0 && x.replay && x.repeatable {
+		var err error
+		if u, n, err = c.race(u, out); err != nil {
+			return u, awaiting, err
+		}
+	}
+	at, err := c.readAnswer(u, n)
+	return u, at, err
 }
 
-func (c *conn) readAnswer(u *upstream) (stage, error) {
+// readAnswer reads and passes on heads until the final one. The first n bytes lie in buf.head already.
+func (c *conn) readAnswer(u *upstream, n int) (stage, error) {
 	x := &c.x
-	rb, n := c.buf.head[:], 0
-	at := awaiting
-	for {
-		k, err := u.Read(rb[n:])
-		n += k
-		if k == 0 && err != nil {
-			if err == io.EOF {
-				err = io.ErrUnexpectedEOF
-			}
-			return at, err
-		}
-		at = answering
+	rb := c.buf.head[:]
+	for at := awaiting; ; {
 		for n > 0 {
+			at = answering
 			// The request is on its way and will not be sent again: its buffer serves for the answer.
 			head, err := x.answer(c.buf.out[:0], rb[:n], c.closing.Load() || c.uploading(), time.Now())
 			if err == h1.ErrMore {
@@ -416,21 +444,48 @@ func (c *conn) readAnswer(u *upstream) (stage, error) {
 				return at, err
 			}
 			rest := rb[x.resp.Len:n]
-			if !x.begun {
-				if _, err := c.Write(head); err != nil {
-					c.marks |= markGone
-					return at, err
-				}
-				n = copy(rb, rest)
-				continue
+			if x.begun {
+				return at, c.first(u, head, rest)
 			}
-			return at, c.first(u, head, rest)
+			if _, err := c.Write(head); err != nil {
+				c.marks |= markGone
+				return at, err
+			}
+			n = copy(rb, rest)
 		}
 		if n == len(rb) {
 			bigger := make([]byte, 2*len(rb))
 			copy(bigger, rb)
 			rb = bigger
 		}
+		k, err := c.listen(u, rb[n:])
+		n += k
+		if k == 0 && err != nil {
+			if err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
+			return at, err
+		}
+	}
+}
+
+// listen reads from the target, sending comments meanwhile to a client that wants them.
+func (c *conn) listen(u *upstream, b []byte) (int, error) {
+	for {
+		d, ok := c.x.untilBeat(c.e.clock.Load())
+		if !ok {
+			return u.Read(b)
+		}
+		u.SetReadDeadline(time.Now().Add(d))
+		if c.due.marked() != 0 { // whoever marks the phase sets another deadline: that one counts
+			u.SetReadDeadline(past)
+		}
+		k, err := u.Read(b)
+		if k > 0 || !errors.Is(err, os.ErrDeadlineExceeded) || c.due.marked() != 0 {
+			u.SetReadDeadline(noDeadline)
+			return k, err
+		}
+		c.pulse()
 	}
 }
 
@@ -449,7 +504,7 @@ func (c *conn) first(u *upstream, head, rest []byte) error {
 		return err
 	}
 	u.spoilt = k < len(rest) // bytes that nobody asked for: the connection cannot be trusted again
-	w, err := c.Write(append(head, rest[:k]...))
+	w, err := c.Write(x.framed(head, rest[:k]))
 	x.sent += int64(w)
 	if err != nil {
 		c.marks |= markGone
@@ -470,7 +525,7 @@ func (c *conn) stream(u *upstream) error {
 				return bodyErr
 			}
 			u.spoilt = n < k
-			w, wErr := c.Write(c.buf.out[:n])
+			w, wErr := c.Write(c.frame(c.buf.out[:n]))
 			x.sent += int64(w)
 			if wErr != nil {
 				c.marks |= markGone
@@ -479,7 +534,8 @@ func (c *conn) stream(u *upstream) error {
 			continue
 		}
 		if err == io.EOF && x.respBody.UntilClose() {
-			return nil
+			_, err := c.Write(x.finale(nil))
+			return err
 		}
 		if err == io.EOF {
 			err = io.ErrUnexpectedEOF
@@ -487,6 +543,14 @@ func (c *conn) stream(u *upstream) error {
 		return err
 	}
 	return nil
+}
+
+// frame is b as it goes to the client.
+func (c *conn) frame(b []byte) []byte {
+	if !c.x.beat.wrap {
+		return b
+	}
+	return c.x.framed(nil, b)
 }
 
 // finish ends an exchange whose answer has begun. err: the answer was cut.
@@ -564,19 +628,22 @@ func (c *conn) decline(r reply) bool {
 	if !x.forwarded {
 		c.n = copy(c.in, c.in[x.req.Len:c.n])
 	}
-	_, err := c.Write(r.append(c.buf.out[:0], x.req.IsHead, false))
+	_, err := c.Write(x.say(c.buf.out[:0], r, false))
 	return err == nil
 }
 
 // refuseAs ends the exchange with an answer after which nothing that the client sends can be read.
 func (c *conn) refuseAs(r reply) {
 	c.ending.reply = r
-	c.refuse(r)
+	c.conclude(c.x.say(nil, r, true))
 }
 
-// refuse answers and ends the connection so that the client can read the answer.
-func (c *conn) refuse(r reply) {
-	if _, err := c.Write(r.append(nil, c.x.req.IsHead, true)); err == nil {
+// refuse answers what is no request.
+func (c *conn) refuse(r reply) { c.conclude(r.append(nil, false, true)) }
+
+// conclude sends the connection's last answer, so that the client can read it.
+func (c *conn) conclude(b []byte) {
+	if _, err := c.Write(b); err == nil {
 		c.linger()
 	}
 }

@@ -26,7 +26,9 @@ type Engine struct {
 	idle      chan struct{} // closed when down and the last connection ended
 	clock     atomic.Int64  // coarse: nanoseconds since the epoch, as of the last sweep
 	watch     watcher
-	stop      chan struct{}
+	ctx       context.Context // ends with Close
+	cancel    context.CancelFunc
+	mirrors   mirrors
 	ended     sync.WaitGroup
 }
 
@@ -36,7 +38,8 @@ const sweepEvery = 50 * time.Millisecond
 // NewEngine starts an engine with so many event loops, at most one per processor, for plaintext HTTP/1.1; with 0, and where there are
 // none (on systems other than Linux), goroutines carry every connection. Close ends it.
 func NewEngine(loops int) (*Engine, error) {
-	e := &Engine{conns: map[*conn]struct{}{}, idle: make(chan struct{}), stop: make(chan struct{})}
+	e := &Engine{conns: map[*conn]struct{}{}, idle: make(chan struct{})}
+	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.clock.Store(time.Now().UnixNano())
 	if err := e.watch.open(); err != nil {
 		return nil, err
@@ -158,7 +161,7 @@ func (e *Engine) sweep() {
 	defer t.Stop()
 	for {
 		select {
-		case <-e.stop:
+		case <-e.ctx.Done():
 			return
 		case now := <-t.C:
 			ns := now.UnixNano()
@@ -218,7 +221,7 @@ func (e *Engine) Close() {
 	}
 	e.mu.Unlock()
 	endLoops(e.loops)
-	close(e.stop)
+	e.cancel()
 	e.watch.close()
 	e.ended.Wait()
 }

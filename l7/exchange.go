@@ -26,7 +26,8 @@ type exchange struct {
 	resp     h1.Response
 	reqBody  h1.Body
 	respBody h1.Body
-	lease    pool.Lease
+	lease    *pool.Lease // own, or the one of a hedge that won
+	own      pool.Lease
 
 	from   *origin
 	site   *Site
@@ -48,13 +49,13 @@ type exchange struct {
 	sent       int64 // bytes of the answer that went to the client
 	received   int64 // bytes of the body that came
 
-	head    []byte // a copy of the request's head, when it is needed to the end
-	extra   []byte // scratch for header lines
-	target  []byte // scratch for a rewritten target
-	vars    route.Vars
-	access  telemetry.Access
-	granted time.Time     // the slot in use
-	first   time.Duration // from the slot to the answer's head
+	head   []byte // a copy of the request's head, when it is needed to the end
+	extra  []byte // scratch for header lines
+	target []byte // scratch for a rewritten target
+	vars   route.Vars
+	access telemetry.Access
+	first  time.Duration // from the slot to the answer's head
+	beat   beat
 }
 
 // origin is what is known of a client's connection and stays the same with all of its requests.
@@ -98,7 +99,7 @@ func (x *exchange) request(b []byte, l h1.Limits) error {
 	x.attempts, x.sent, x.received, x.first = 0, 0, 0, 0
 	x.forwarded, x.begun, x.replay, x.sse, x.debug, x.entered, x.kept = false, false, false, false, false, false, false
 	x.last = x.req.Close || x.req.Minor == 0
-	x.to, x.dest = nil, nil
+	x.to, x.dest, x.lease, x.beat = nil, nil, &x.own, beat{}
 	return nil
 }
 
@@ -264,6 +265,7 @@ func (x *exchange) more(b []byte) (int, error) {
 func (x *exchange) forward(out, body []byte) ([]byte, error) {
 	x.forwarded = true
 	x.ask(body)
+	x.beats(body)
 	f := h1.Forward{ClientIP: x.from.ip, TLS: x.from.tls != "", Forwarded: x.site.Forwarded, Via: x.site.Via}
 	if x.site.Trusted != nil {
 		f.KeepProto = x.site.Trusted.Contains(x.from.peer.Addr())
@@ -380,6 +382,9 @@ func (x *exchange) answer(out, b []byte, closing bool, now time.Time) ([]byte, e
 	}
 	x.respBody = h1.ResponseBody(&x.resp, x.req.IsHead)
 	x.last = x.last || closing || x.respBody.UntilClose()
+	if x.beat.begun {
+		return out, x.join()
+	}
 	x.begun = true
 	x.sse = x.resp.EventStream()
 	x.first = now.Sub(x.lease.Granted())
@@ -448,6 +453,8 @@ func (x *exchange) farewell(out []byte) []byte {
 	switch {
 	case !x.sse || x.req.IsHead:
 		return out
+	case x.beat.wrap:
+		return appendChunk(out, cutEvent)
 	case x.respBody.BetweenChunks():
 		return appendChunk(out, cutEvent)
 	case x.respBody.UntilClose():
@@ -456,10 +463,11 @@ func (x *exchange) farewell(out []byte) []byte {
 	return out
 }
 
-func appendChunk(out []byte, data string) []byte {
+// appendChunk appends one chunk of less than a megabyte.
+func appendChunk[T string | []byte](out []byte, data T) []byte {
 	const hex = "0123456789abcdef"
 	n := len(data)
-	out = append(out, hex[n>>12&15], hex[n>>8&15], hex[n>>4&15], hex[n&15], '\r', '\n')
+	out = append(out, hex[n>>16&15], hex[n>>12&15], hex[n>>8&15], hex[n>>4&15], hex[n&15], '\r', '\n')
 	return append(append(out, data...), "\r\n"...)
 }
 

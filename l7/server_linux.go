@@ -234,7 +234,7 @@ func (s *server) first(rest []byte) {
 	s.head = nil
 	s.spoilt = n < len(rest)
 	c.enter(phaseStream, x.to.Idle)
-	c.l.out = append(c.l.out, rest[:n]...)
+	c.l.out = x.framed(c.l.out, rest[:n])
 	s.pass(c.l.out)
 }
 
@@ -248,6 +248,11 @@ func (s *server) stream(b []byte) {
 	}
 	s.spoilt = n < len(b)
 	s.c.due = s.c.after(x.to.Idle)
+	if x.beat.wrap {
+		s.c.l.out = x.framed(s.c.l.out[:0], b[:n])
+		s.pass(s.c.l.out)
+		return
+	}
 	s.pass(b[:n])
 }
 
@@ -274,9 +279,8 @@ func (s *server) over() {
 			c.endTunnel()
 		}
 	case x.begun && x.respBody.UntilClose():
-		x.respBody = h1.Body{}
 		s.spoilt = true
-		c.done()
+		s.pass(x.finale(c.l.out[:0]))
 	case x.begun:
 		c.cut(io.ErrUnexpectedEOF, true)
 	default:
