@@ -78,8 +78,8 @@ func newEdits(list []Edit, response bool) (*Edits, error) {
 		if err != nil {
 			return nil, fmt.Errorf("header %q: %w", ed.Name, err)
 		}
-		if lower == "host" && t.uses(headerValue, path, uri, queryText, method, requestID) {
-			return nil, fmt.Errorf("header %q: only {host}, {target} and {client_ip} may be used in it", ed.Name)
+		if lower == "host" && (t.uses(headerValue, path, uri, queryText, method, requestID, scheme, clientIP) || !allBytes(t.literals(), inHost) || ed.Value == "") {
+			return nil, fmt.Errorf("header %q: %q is not a host; write a name, a name with a port, {host} or {target}", ed.Name, ed.Value)
 		}
 		e.lines = append(e.lines, line{ed.Name + ": ", ed.Name, ed.Op == Set, t})
 	}
@@ -117,6 +117,15 @@ func (ed *Edit) check(lower string, response bool) error {
 		return fmt.Errorf("its value begins or ends with a space")
 	}
 	return nil
+}
+
+func allBytes(s string, of func(byte) bool) bool {
+	for i := range len(s) {
+		if !of(s[i]) {
+			return false
+		}
+	}
+	return true
 }
 
 // Drops says whether a header of that name, in any case, is not passed on as it came.

@@ -24,8 +24,8 @@ type Rewrite struct {
 	AddPrefix string
 }
 
-// ErrRewrite says that a rewrite made a target that may not be sent: it does not begin with a slash.
-var ErrRewrite = errors.New("the rewritten path does not begin with /; begin the rewrite's replacement with a slash")
+// ErrRewrite says that a rewrite made a target that may not be sent.
+var ErrRewrite = errors.New("the rewritten path does not begin with /, or has a space in it; let the rewrite's replacement begin with a slash")
 
 // Rewriter is a compiled Rewrite. A nil *Rewriter changes nothing.
 type Rewriter struct {
@@ -175,17 +175,24 @@ func (c *Rewriter) Append(dst, path, query []byte) ([]byte, error) {
 	}
 	if c.re != nil {
 		dst = c.replaced(dst, from)
-		if len(dst) == from || dst[from] != '/' {
+	}
+	if len(dst) == from {
+		dst = append(dst, '/')
+	}
+	if dst[from] != '/' {
+		return dst[:start], ErrRewrite
+	}
+	if c.query == nil {
+		dst = appendQuery(dst, query)
+	} else if *c.query != "" {
+		dst = append(append(dst, '?'), *c.query...)
+	}
+	for _, b := range dst[start:] {
+		if b <= ' ' || b == 0x7f || b == '#' { // no parser let such a request in, but whatever does must not split another
 			return dst[:start], ErrRewrite
 		}
 	}
-	if c.query != nil {
-		if *c.query == "" {
-			return dst, nil
-		}
-		return append(append(dst, '?'), *c.query...), nil
-	}
-	return appendQuery(dst, query), nil
+	return dst, nil
 }
 
 func appendQuery(dst, query []byte) []byte {
@@ -198,11 +205,8 @@ func appendQuery(dst, query []byte) []byte {
 // strip cuts a prefix off dst[from:].
 func strip(dst []byte, from int, prefix string) []byte {
 	rest, ok := bytes.CutPrefix(dst[from:], []byte(prefix))
-	switch {
-	case !ok || len(rest) > 0 && rest[0] != '/':
+	if !ok || len(rest) > 0 && rest[0] != '/' {
 		return dst
-	case len(rest) == 0:
-		return append(dst[:from], '/')
 	}
 	return append(dst[:from], rest...)
 }

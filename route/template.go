@@ -3,6 +3,7 @@ package route
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -151,7 +152,11 @@ func (t *Template) appendURI(dst []byte, v *Vars) []byte {
 		}
 		from := len(dst)
 		dst = p.append(dst, v)
-		dst = encode(dst, from)
+		if p.of == host {
+			dst = encode(dst, from, inHost)
+		} else {
+			dst = encode(dst, from, inURI)
+		}
 	}
 	return dst
 }
@@ -207,35 +212,32 @@ func printable(b []byte) []byte {
 
 func unprintable(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }
 
-// encode percent-encodes in dst, from there on, what may not stand in a URI. A % stays: what comes from a request is encoded already.
-func encode(dst []byte, from int) []byte {
-	bad := 0
+// encode percent-encodes in dst, from there on, what is not allowed. A % is: what comes from a request is encoded already.
+func encode(dst []byte, from int, allowed func(byte) bool) []byte {
+	r, more := len(dst)-1, 0
 	for _, c := range dst[from:] {
-		if !inURI(c) {
-			bad++
+		if !allowed(c) {
+			more += 2
 		}
 	}
-	if bad == 0 {
+	if more == 0 {
 		return dst
 	}
-	r := len(dst) - 1
-	for range bad {
-		dst = append(dst, 0, 0)
-	}
+	dst = slices.Grow(dst, more)[:len(dst)+more]
 	for w := len(dst) - 1; r >= from; r-- {
-		c := dst[r]
-		if inURI(c) {
+		if c := dst[r]; allowed(c) {
 			dst[w] = c
 			w--
-			continue
+		} else {
+			dst[w-2], dst[w-1], dst[w] = '%', "0123456789ABCDEF"[c>>4], "0123456789ABCDEF"[c&15]
+			w -= 3
 		}
-		dst[w-2], dst[w-1], dst[w] = '%', "0123456789ABCDEF"[c>>4], "0123456789ABCDEF"[c&15]
-		w -= 3
 	}
 	return dst
 }
 
 // inURI says whether a byte may stand in a URI after its host (RFC 3986 3.3, 3.4).
-func inURI(c byte) bool {
-	return unreserved(c) || strings.IndexByte("!$&'()*+,;=:@/?%", c) >= 0
-}
+func inURI(c byte) bool { return unreserved(c) || strings.IndexByte("!$&'()*+,;=:@/?%", c) >= 0 }
+
+// inHost says whether a byte may stand in a host with or without a port (RFC 3986 3.2.2).
+func inHost(c byte) bool { return unreserved(c) || strings.IndexByte("!$&'()*+,;=:[]%", c) >= 0 }
