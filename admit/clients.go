@@ -129,11 +129,12 @@ func (c *Clients) Count(key uint64) int {
 
 func (c *Clients) shard(key uint64) *clientShard { return &c.shards[scatter(key)>>58] }
 
-// TooMany is the refusal of a client that has as much under way as it may. limit is its config key, such as "limits.per_client".
-func TooMany(limit string, n int) *Refusal {
+// TooMany is the refusal of a client that has n things under way and may have no more; what says which, "requests" or "connections".
+// limit is its config key, such as "limits.per_client".
+func TooMany(limit string, n int, what string) *Refusal {
 	return &Refusal{
 		Limit:      limit,
-		Message:    fmt.Sprintf("this client has %d requests under way and may have no more", n),
+		Message:    fmt.Sprintf("this client has %d %s under way and may have no more", n, what),
 		RetryAfter: wholeSeconds(0),
 		Status:     429,
 	}

@@ -53,7 +53,8 @@ func TestTheMostSpecificNetworkDecides(t *testing.T) {
 		{"10.1.0.0/16", "10.0.0.0/8", map[string]bool{"10.1.3.4": true, "10.0.255.255": false, "10.2.0.0": false}},
 		{"10.1.1.1 0.0.0.0/0", "10.0.0.0/8 10.1.1.0/24", map[string]bool{"10.1.1.1": true, "10.1.1.2": false, "1.1.1.1": true, "::1": false}},
 		{"10.0.0.0/8", "10.0.0.0/8", map[string]bool{"10.1.3.4": false}},
-		{"10.0.0.0/9 10.128.0.0/9", "10.127.255.255 10.128.0.0", map[string]bool{"10.127.255.254": true, "10.127.255.255": false, "10.128.0.0": false, "10.128.0.1": true}},
+		{"10.0.0.0/9 10.128.0.0/9", "10.127.255.255 10.128.0.0",
+			map[string]bool{"10.127.255.254": true, "10.127.255.255": false, "10.128.0.0": false, "10.128.0.1": true}},
 	} {
 		a := NewAccess(prefixes(t, strings.Fields(c.allow)...), prefixes(t, strings.Fields(c.deny)...))
 		for ip, want := range c.in {

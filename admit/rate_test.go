@@ -190,7 +190,7 @@ func TestRefusalsSayWhatToDo(t *testing.T) {
 	}{
 		{TooFast("rate_limit", time.Millisecond), 429, time.Second},
 		{TooFast("rate_limit", 1001*time.Millisecond), 429, 2 * time.Second},
-		{TooMany("limits.per_client", 4), 429, time.Second},
+		{TooMany("limits.per_client", 4, "connections"), 429, time.Second},
 		{Denied("deny"), 403, 0},
 	} {
 		if c.r.Status != c.status || c.r.RetryAfter != c.retry || c.r.Message == "" || c.r.Limit == "" {

@@ -120,15 +120,7 @@ func newTest(of source, c Condition) (test, error) {
 func (c *conditions) fit(r *Request) bool { return c.fitMethod(r) && c.fitButMethod(r) }
 
 func (c *conditions) fitMethod(r *Request) bool {
-	if len(c.methods) == 0 {
-		return true
-	}
-	for _, m := range c.methods {
-		if string(r.Method) == m {
-			return true
-		}
-	}
-	return false
+	return len(c.methods) == 0 || slices.Contains(c.methods, string(r.Method))
 }
 
 func (c *conditions) fitButMethod(r *Request) bool {
@@ -210,11 +202,7 @@ func params(q []byte) iter.Seq2[[]byte, []byte] {
 	return func(yield func(name, value []byte) bool) {
 		for len(q) > 0 {
 			var pair []byte
-			if i := bytes.IndexByte(q, '&'); i >= 0 {
-				pair, q = q[:i], q[i+1:]
-			} else {
-				pair, q = q, nil
-			}
+			pair, q, _ = bytes.Cut(q, []byte{'&'})
 			if len(pair) == 0 {
 				continue
 			}
@@ -242,11 +230,7 @@ func decoded(b []byte) []byte {
 func Cookie(header []byte, name string) []byte {
 	for len(header) > 0 {
 		var pair []byte
-		if i := bytes.IndexByte(header, ';'); i >= 0 {
-			pair, header = header[:i], header[i+1:]
-		} else {
-			pair, header = header, nil
-		}
+		pair, header, _ = bytes.Cut(header, []byte{';'})
 		pair = trim(pair)
 		if len(pair) > len(name) && pair[len(name)] == '=' && string(pair[:len(name)]) == name {
 			v := trim(pair[len(name)+1:])

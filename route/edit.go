@@ -78,7 +78,7 @@ func newEdits(list []Edit, response bool) (*Edits, error) {
 		if err != nil {
 			return nil, fmt.Errorf("header %q: %w", ed.Name, err)
 		}
-		if lower == "host" && (t.uses(headerValue, path, uri, queryText, method, requestID, scheme, clientIP) || !allBytes(t.literals(), inHost) || ed.Value == "") {
+		if lower == "host" && !t.isHost() {
 			return nil, fmt.Errorf("header %q: %q is not a host; write a name, a name with a port, {host} or {target}", ed.Name, ed.Value)
 		}
 		e.lines = append(e.lines, line{ed.Name + ": ", ed.Name, ed.Op == Set, t})
@@ -119,13 +119,22 @@ func (ed *Edit) check(lower string, response bool) error {
 	return nil
 }
 
-func allBytes(s string, of func(byte) bool) bool {
-	for i := range len(s) {
-		if !of(s[i]) {
+// isHost says whether a template always makes a host.
+func (t *Template) isHost() bool {
+	for _, p := range t.parts {
+		switch p.of {
+		case host, targetName:
+		case literal:
+			for i := range len(p.text) {
+				if !inHost(p.text[i]) {
+					return false
+				}
+			}
+		default:
 			return false
 		}
 	}
-	return true
+	return len(t.parts) > 0
 }
 
 // Drops says whether a header of that name, in any case, is not passed on as it came.

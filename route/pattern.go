@@ -33,11 +33,12 @@ func (p *pattern) String() string {
 	if !p.open {
 		return p.lead
 	}
-	s := p.lead + "*"
+	var s strings.Builder
+	s.WriteString(p.lead + "*")
 	for _, m := range p.middle {
-		s += string(m) + "*"
+		s.WriteString(string(m) + "*")
 	}
-	return s + string(p.tail)
+	return s.String() + string(p.tail)
 }
 
 // prefix says whether the only * is at the end.

@@ -163,7 +163,8 @@ func TestFixedAnswers(t *testing.T) {
 		{Respond{Status: 204}, 204, ""},
 		{Respond{Status: 403, Body: []byte("no\n")}, 403, "Content-Type: text/plain; charset=utf-8\r\nContent-Length: 3\r\n"},
 		{Respond{Body: []byte(` {"a":1}`)}, 200, "Content-Type: application/json\r\nContent-Length: 8\r\n"},
-		{Respond{Headers: []Header{{"content-type", "text/html"}, {"X-A", "{b}"}}, Body: []byte("<p>")}, 200, "content-type: text/html\r\nX-A: {b}\r\nContent-Length: 3\r\n"},
+		{Respond{Headers: []Header{{"content-type", "text/html"}, {"X-A", "{b}"}}, Body: []byte("<p>")}, 200,
+			"content-type: text/html\r\nX-A: {b}\r\nContent-Length: 3\r\n"},
 	} {
 		a, err := c.r.Compile()
 		if err != nil {

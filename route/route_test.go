@@ -59,7 +59,9 @@ func TestNoRoute(t *testing.T) {
 }
 
 func TestBadPatterns(t *testing.T) {
-	for _, r := range []Route{{Path: "v1"}, {Path: "*/v1"}, {Host: "*."}, {Host: "a*b"}, {Path: "/a#b"}, {Path: "/a%2Ab"}, {Path: "/a\r\n"}, {Path: "/a b"}, {Path: "/a?b"}, {Host: "a.*"}} {
+	for _, r := range []Route{
+		{Path: "v1"}, {Path: "*/v1"}, {Host: "*."}, {Host: "a*b"}, {Path: "/a#b"}, {Path: "/a%2Ab"}, {Path: "/a\r\n"}, {Path: "/a b"}, {Path: "/a?b"}, {Host: "a.*"},
+	} {
 		if _, err := New([]Route{r}); err == nil {
 			t.Errorf("%+v: no error", r)
 		}
@@ -91,7 +93,11 @@ func TestPatterns(t *testing.T) {
 		{path: "/v1/*", yes: []string{"/v1", "/v1/", "/v1/x", "/v1/x/y"}, no: []string{"/", "/v", "/v1x", "/v2/v1/"}},
 		{path: "/v1*", yes: []string{"/v1", "/v1/", "/v1x"}, no: []string{"/v"}},
 		{path: "/v1/**", yes: []string{"/v1/x", "/v1"}, no: []string{"/v1x"}},
-		{path: "/users/*/files", yes: []string{"/users/1/files", "/users/1/2/files", "/users//files/files"}, no: []string{"/users/files", "/users/1/files/", "/users/1/file"}},
+		{
+			path: "/users/*/files",
+			yes:  []string{"/users/1/files", "/users/1/2/files", "/users//files/files"},
+			no:   []string{"/users/files", "/users/1/files/", "/users/1/file"},
+		},
 		{path: "/*/chat/*", yes: []string{"/v1/chat/completions", "/a/b/chat/"}, no: []string{"/chat/x", "/v1/chat"}},
 		{path: "/*.php", yes: []string{"/.php", "/a.php", "/a/b.php"}, no: []string{"/a.php5", "/a"}},
 		{path: "/a*b*a", yes: []string{"/aba", "/axbxa", "/abbaa"}, no: []string{"/ab", "/aa", "/abab"}},
@@ -439,7 +445,8 @@ func FuzzMatch(f *testing.F) {
 	f.Add("a", "/%%32e/%2e", "", "")
 	f.Add("]:", "/%2e%2e/.//a/..", "a=%41", `a="`)
 	tab, err := New([]Route{
-		{Path: "/v1/*"}, {Host: "*.example.com"}, {Host: "a", Path: "/b"}, {Path: "/*/x*y/*z"}, {Path: "/v1/*", Query: []Condition{{Name: "a", Values: []string{"b*c"}}}},
+		{Path: "/v1/*"}, {Host: "*.example.com"}, {Host: "a", Path: "/b"}, {Path: "/*/x*y/*z"},
+		{Path: "/v1/*", Query: []Condition{{Name: "a", Values: []string{"b*c"}}}},
 		{Path: "/v1/*", Cookies: []Condition{{Name: "a", Regexp: "b"}}}, {Path: "/post", Methods: []string{"POST"}},
 		{Path: "/1"}, {Path: "/2"}, {Path: "/3"}, {Path: "/4"}, {Path: "/5"},
 	})

@@ -54,12 +54,12 @@ func ParseTemplate(s string) (Template, error) {
 	var t Template
 	text := ""
 	for s != "" {
-		i := strings.IndexByte(s, '{')
-		if i < 0 {
+		before, after, ok := strings.Cut(s, "{")
+		if !ok {
 			text += s
 			break
 		}
-		text, s = text+s[:i], s[i+1:]
+		text, s = text+before, after
 		if strings.HasPrefix(s, "{") {
 			text, s = text+"{", s[1:]
 			continue
@@ -102,10 +102,8 @@ func newPart(name string) (part, error) {
 // uses says whether one of the placeholders occurs.
 func (t *Template) uses(of ...placeholder) bool {
 	for _, p := range t.parts {
-		for _, o := range of {
-			if p.of == o {
-				return true
-			}
+		if slices.Contains(of, p.of) {
+			return true
 		}
 	}
 	return false
@@ -113,13 +111,13 @@ func (t *Template) uses(of ...placeholder) bool {
 
 // literals joins what is not a placeholder.
 func (t *Template) literals() string {
-	s := ""
+	var s strings.Builder
 	for _, p := range t.parts {
 		if p.of == literal {
-			s += p.text
+			s.WriteString(p.text)
 		}
 	}
-	return s
+	return s.String()
 }
 
 // Append appends the text for use in a header line: control characters in what placeholders stand for are left out, so that
