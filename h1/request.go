@@ -214,7 +214,7 @@ type Forward struct {
 	KeepProto bool   // the X-Forwarded-Proto and -Host that came are true, and stay
 	Target    []byte // in place of the request's own, in origin-form; nil: as it came
 
-	Drop  func(name []byte) bool // further headers that are not forwarded; nil: none
+	Drop  func(name []byte) bool // further headers that are not forwarded, those included that Append would add; nil: none
 	Extra []byte                 // further lines, each with its CRLF
 }
 
@@ -253,25 +253,27 @@ func (r *Request) Append(out []byte, f Forward) []byte {
 	if r.absolute && r.first(kHost) == nil {
 		out = append(append(append(out, "Host: "...), r.Host...), "\r\n"...)
 	}
-	out = append(out, "X-Forwarded-For: "...)
-	if seen {
-		out = r.appendValues(out, kForwardedFor)
+	if !f.drops("X-Forwarded-For") {
+		out = append(out, "X-Forwarded-For: "...)
+		if seen {
+			out = r.appendValues(out, kForwardedFor)
+		}
+		out = append(append(out, f.ClientIP...), "\r\n"...)
 	}
-	out = append(append(out, f.ClientIP...), "\r\n"...)
 	scheme := "http"
 	if f.TLS {
 		scheme = "https"
 	}
-	if !proto {
+	if !proto && !f.drops("X-Forwarded-Proto") {
 		out = append(append(append(out, "X-Forwarded-Proto: "...), scheme...), "\r\n"...)
 	}
-	if len(r.Host) > 0 && !host {
+	if len(r.Host) > 0 && !host && !f.drops("X-Forwarded-Host") {
 		out = append(append(append(out, "X-Forwarded-Host: "...), r.Host...), "\r\n"...)
 	}
-	if f.Forwarded {
+	if f.Forwarded && !f.drops("Forwarded") {
 		out = r.appendForwarded(out, f.ClientIP, scheme)
 	}
-	if f.Via {
+	if f.Via && !f.drops("Via") {
 		out = append(out, "Via: 1.1 weir\r\n"...)
 	}
 	if r.Upgrade {
@@ -279,6 +281,8 @@ func (r *Request) Append(out []byte, f Forward) []byte {
 	}
 	return append(append(out, f.Extra...), "\r\n"...)
 }
+
+func (f *Forward) drops(name string) bool { return f.Drop != nil && f.Drop([]byte(name)) }
 
 func (r *Request) appendForwarded(out []byte, ip, proto string) []byte {
 	out = append(out, "Forwarded: "...)
