@@ -203,12 +203,23 @@ func (l *Loop) carryOut(s pool.Stats, views []fleet.View, now time.Time) {
 		l.blocked = ""
 	}
 	in := plan.Input{Now: now, Desired: l.desired, Waiting: s.Waiting, MaxLaunching: l.o.Scale.MaxLaunching, Backoff: notBefore}
+	coming := 0
 	for _, v := range views {
 		in.Instances = append(in.Instances, plan.Instance{
 			ID: v.ID, State: string(v.State), Started: v.Launched, Since: v.Since, InFlight: v.InFlight, Healthy: v.State != fleet.Unhealthy,
 		})
+		if v.State == fleet.Pending || v.State == fleet.Starting || v.State == fleet.Warming {
+			coming++
+		}
 	}
-	for _, a := range plan.Plan(in) {
+	actions := plan.Plan(in)
+	for _, a := range actions {
+		if launch, ok := a.(plan.Launch); ok {
+			coming += launch.N
+		}
+	}
+	l.o.Pool.Expect(coming, now)
+	for _, a := range actions {
 		if err := l.act(a); err != nil {
 			l.o.Log.Warn("a step of the plan came too late", "pool", l.o.Pool.Name, "error", err)
 		}
