@@ -196,7 +196,7 @@ func (a *App) openState(dir string) error {
 }
 
 func (a *App) serve(address string, ln net.Listener, site *l7.Site) {
-	a.listeners[address] = &listener{Listener: a.engine.Serve(ln, site), address: address}
+	a.listeners[address] = &listener{Listener: a.engine.Serve(ln, site, l7.ServeOptions{H2C: true}), address: address}
 	a.log.Info("listening", "address", addressOf(ln.Addr()))
 }
 

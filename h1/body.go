@@ -7,7 +7,7 @@ type Body struct {
 	state chunkState
 	rem   int64 // of the length, or of the chunk
 	n     int   // digits of the chunk size, then bytes of extensions or trailers
-	name  [20]byte
+	name  [26]byte
 	nameN int
 }
 
@@ -216,7 +216,7 @@ func (b *Body) trailer(c byte) error {
 		if b.nameN < len(b.name) {
 			switch kindOf(b.name[:b.nameN]) {
 			case kContentLength, kTransferEncoding, kHost, kConnection, kUpgrade, kExpect, kTE, kTrailer,
-				kForwardedFor, kForwardedProto, kForwardedHost, kForwarded:
+				kForwardedFor, kForwardedProto, kForwardedHost, kForwarded, kClientCert:
 				return ErrTrailer
 			}
 		}

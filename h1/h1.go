@@ -81,6 +81,7 @@ const (
 	kForwarded
 	kVia
 	kContentType
+	kClientCert // X-Client-Cert-*: what a proxy says of the client's certificate
 )
 
 var kinds = map[string]kind{
@@ -88,11 +89,12 @@ var kinds = map[string]kind{
 	"upgrade": kUpgrade, "expect": kExpect, "keep-alive": kKeepAlive, "proxy-connection": kProxyConnection, "te": kTE,
 	"trailer": kTrailer, "http2-settings": kHTTP2Settings, "x-forwarded-for": kForwardedFor,
 	"x-forwarded-proto": kForwardedProto, "x-forwarded-host": kForwardedHost, "forwarded": kForwarded, "via": kVia,
-	"content-type": kContentType,
+	"content-type":          kContentType,
+	"x-client-cert-subject": kClientCert, "x-client-cert-san": kClientCert, "x-client-cert-fingerprint": kClientCert,
 }
 
 // byLength finds the kind of a name without hashing: there are at most a few names of each length.
-var byLength = func() (t [18][]namedKind) {
+var byLength = func() (t [26][]namedKind) {
 	for n, k := range kinds {
 		t[len(n)] = append(t[len(n)], namedKind{n, k})
 	}

@@ -212,6 +212,7 @@ type Forward struct {
 	Forwarded bool   // also write RFC 7239 Forwarded
 	Via       bool   // write Via
 	KeepProto bool   // the X-Forwarded-Proto and -Host that came are true, and stay
+	KeepCert  bool   // so are the X-Client-Cert-Subject, -SAN and -Fingerprint
 	Target    []byte // in place of the request's own, in origin-form; nil: as it came
 
 	Drop  func(name []byte) bool // further headers that are not forwarded, those included that Append would add; nil: none
@@ -219,7 +220,7 @@ type Forward struct {
 }
 
 // Append appends the head as it is forwarded: the connection's own headers are left out, X-Forwarded-For is continued,
-// X-Forwarded-Proto and -Host are set anew unless KeepProto says otherwise.
+// X-Forwarded-Proto and -Host are set anew unless KeepProto says otherwise, X-Client-Cert-* is kept only with KeepCert.
 func (r *Request) Append(out []byte, f Forward) []byte {
 	out = append(out, r.Method...)
 	out = append(out, ' ')
@@ -247,6 +248,10 @@ func (r *Request) Append(out []byte, f Forward) []byte {
 			return !host
 		case kForwarded:
 			return f.Forwarded
+		case kClientCert:
+			if !f.KeepCert {
+				return true
+			}
 		}
 		return r.drop(x) || f.Drop != nil && f.Drop(r.buf[x.start:x.nameEnd])
 	})

@@ -10,7 +10,7 @@ import (
 
 // alive says whether the peer has not closed the connection yet, by a look that takes nothing out of it.
 func alive(c net.Conn) bool {
-	sc, ok := c.(syscall.Conn)
+	sc, ok := socket(c).(syscall.Conn)
 	if !ok {
 		return true
 	}

@@ -21,9 +21,10 @@ func (d *Destination) reads() bool {
 }
 
 // collected says whether enough of the body, which begins with b, is there to choose a target: all of it, when its fields count and it is
-// not too large. A client that waits for 100 Continue is not kept waiting: its target says that.
+// not too large, or it is on its way anyway. A client that waits for 100 Continue is not kept waiting: its target says that.
 func (x *exchange) collected(b []byte) bool {
-	if !x.dest.reads() || !x.req.HasBody() || x.req.Expect || x.req.Length > maxCollect || len(b) >= maxCollect {
+	reads := x.dest.reads() || x.req.Length <= x.eager && !x.req.Chunked
+	if !reads || !x.req.HasBody() || x.req.Expect || x.req.Length > maxCollect || len(b) >= maxCollect {
 		return true
 	}
 	body := h1.RequestBody(&x.req)

@@ -207,6 +207,10 @@ func (c *client) serve(b []byte) {
 		err := lx.request(b, s.Limits)
 		if err != nil {
 			c.l.giveBack(lx)
+			if err == h1.ErrVersion && c.li.opts.H2C && isH2(b) {
+				c.handOff(b)
+				return
+			}
 			if err != h1.ErrMore {
 				c.refuse(malformed(err))
 				return
@@ -664,8 +668,10 @@ func (c *client) endTunnel() {
 // handOff gives the connection, with what was read of it, to a goroutine.
 func (c *client) handOff(b []byte) {
 	b = append([]byte(nil), b...)
-	c.l.giveBack(c.x)
-	c.x = nil
+	if c.x != nil {
+		c.l.giveBack(c.x)
+		c.x = nil
+	}
 	unix.EpollCtl(c.l.ep, unix.EPOLL_CTL_DEL, int(c.fd), nil)
 	c.forget()
 	c.l.load.Add(-1)

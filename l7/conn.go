@@ -125,9 +125,9 @@ func (c *conn) after(d time.Duration) int64 {
 
 func (c *conn) serve() {
 	defer c.e.remove(c)
-	c.from = newOrigin(peerAddr(c.RemoteAddr()))
+	c.from = c.l.originOf(c.Conn)
 	c.buf = bufferPool.Get().(*buffers)
-	defer func() { bufferPool.Put(c.buf) }()
+	defer c.free()
 	c.in = c.buf.in[:]
 	c.in, c.n = keep(c.in, 0, c.early)
 	c.early = nil
@@ -144,6 +144,13 @@ func (c *conn) serve() {
 	}
 }
 
+func (c *conn) free() {
+	if c.buf != nil {
+		bufferPool.Put(c.buf)
+		c.buf = nil
+	}
+}
+
 // readHead reads until a whole request head is at hand. False: the connection is to be closed.
 func (c *conn) readHead(s *Site) bool {
 	c.due.enter(phaseIdle, c.after(s.KeepAlive))
@@ -157,6 +164,10 @@ func (c *conn) readHead(s *Site) bool {
 			if err == nil {
 				c.due.enter(phaseBusy, 0)
 				return true
+			}
+			if err == h1.ErrVersion && c.l.opts.H2C && isH2(c.in[:c.n]) {
+				c.becomeH2()
+				return false
 			}
 			if err != h1.ErrMore {
 				c.due.enter(phaseBusy, 0)
@@ -667,7 +678,11 @@ func peerAddr(a net.Addr) netip.AddrPort {
 
 // reset makes the close of a connection visible as an error.
 func reset(c net.Conn) {
-	if t, ok := c.(*net.TCPConn); ok {
+	switch t := socket(c).(type) {
+	case *net.TCPConn:
 		t.SetLinger(0)
+		t.Close() // TLS would take its leave, and the answer look whole
+	case *stream:
+		t.cut = true
 	}
 }

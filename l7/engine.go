@@ -18,8 +18,9 @@ import (
 // Engine serves any number of listeners.
 type Engine struct {
 	mu        sync.Mutex
-	conns     map[*conn]struct{} // those that goroutines carry
-	open      int                // all connections of clients
+	conns     map[carrier]struct{} // of what goroutines carry
+	open      int                  // all connections of clients
+	cut       bool                 // Close was called
 	listeners []*Listener
 	loops     []*loop
 	down      atomic.Bool
@@ -38,7 +39,7 @@ const sweepEvery = 50 * time.Millisecond
 // NewEngine starts an engine with so many event loops, at most one per processor, for plaintext HTTP/1.1; with 0, and where there are
 // none (on systems other than Linux), goroutines carry every connection. Close ends it.
 func NewEngine(loops int) (*Engine, error) {
-	e := &Engine{conns: map[*conn]struct{}{}, idle: make(chan struct{})}
+	e := &Engine{conns: map[carrier]struct{}{}, idle: make(chan struct{})}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.clock.Store(time.Now().UnixNano())
 	if err := e.watch.open(); err != nil {
@@ -56,20 +57,22 @@ func NewEngine(loops int) (*Engine, error) {
 // Listener is one address that the engine accepts on.
 type Listener struct {
 	net.Listener
-	e     *Engine
-	door  *door // where loops accept; nil when goroutines do
-	site  atomic.Pointer[Site]
-	conns atomic.Int64
+	e      *Engine
+	opts   ServeOptions
+	door   *door // where loops accept; nil when goroutines do
+	site   atomic.Pointer[Site]
+	conns  atomic.Int64
+	failed atomic.Uint64 // handshakes
 }
 
 // Serve begins to accept on ln. It returns at once; the listener is closed by Close.
-func (e *Engine) Serve(ln net.Listener, s *Site) *Listener {
-	l := &Listener{Listener: ln, e: e}
+func (e *Engine) Serve(ln net.Listener, s *Site, o ServeOptions) *Listener {
+	l := &Listener{Listener: ln, e: e, opts: o}
 	l.site.Store(s)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.listeners = append(e.listeners, l)
-	if len(e.loops) > 0 && canLoop(ln) {
+	if len(e.loops) > 0 && o.TLS == nil && !o.Goroutines && canLoop(ln) {
 		if d, err := openDoor(e.loops, l); err == nil {
 			l.door = d
 			return l
@@ -107,6 +110,10 @@ func (l *Listener) accept() {
 			nc.Close()
 			continue
 		}
+		if l.opts.TLS != nil {
+			go l.e.greet(l, nc)
+			continue
+		}
 		l.e.adopt(l, nc, nil)
 	}
 }
@@ -133,25 +140,49 @@ func (e *Engine) leave(l *Listener) {
 	}
 }
 
+// carrier is what goroutines carry: a connection, its TLS handshake, or all streams of one.
+type carrier interface {
+	sweep(now int64) // called every sweepEvery
+	hurry()          // end with what is under way, or now when idle
+	abort()          // end now
+}
+
+// carry begins to look after c, in place of another carrier if that is not nil.
+func (e *Engine) carry(old, c carrier) {
+	e.mu.Lock()
+	delete(e.conns, old)
+	e.conns[c] = struct{}{}
+	down, cut := e.down.Load(), e.cut
+	e.mu.Unlock()
+	switch { // it came too late for the call that went round
+	case cut:
+		c.abort()
+	case down:
+		c.hurry()
+	}
+}
+
+func (e *Engine) drop(c carrier) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.conns, c)
+}
+
 // adopt has goroutines carry a connection that was counted in. in is what was read of it already.
 func (e *Engine) adopt(l *Listener, nc net.Conn, in []byte) {
-	c := &conn{Conn: nc, l: l, e: e, ready: make(chan struct{}, 1), early: in}
-	e.mu.Lock()
-	e.conns[c] = struct{}{}
-	down := e.down.Load()
-	e.mu.Unlock()
-	if down {
-		c.closing.Store(true) // it may have been missed by Shutdown
-	}
+	c := e.newConn(l, nc, in)
+	e.carry(nil, c)
 	go c.serve()
+}
+
+func (e *Engine) newConn(l *Listener, nc net.Conn, in []byte) *conn {
+	return &conn{Conn: nc, l: l, e: e, ready: make(chan struct{}, 1), early: in}
 }
 
 func (e *Engine) remove(c *conn) {
 	e.watch.forget(c)
 	c.Close()
-	e.mu.Lock()
-	delete(e.conns, c)
-	e.mu.Unlock()
+	e.drop(c)
 	e.leave(c.l)
 }
 
@@ -213,6 +244,7 @@ func (e *Engine) Active() int {
 func (e *Engine) Close() {
 	e.mu.Lock()
 	e.down.Store(true)
+	e.cut = true
 	for _, l := range e.listeners {
 		l.Close()
 	}

@@ -46,6 +46,7 @@ type exchange struct {
 	debug      bool  // the client may see why, and asked
 	entered    bool  // counted by site.Requests
 	kept       bool  // req refers to head
+	eager      int64 // bodies of up to so many bytes are on their way with the head, and waited for
 	sent       int64 // bytes of the answer that went to the client
 	received   int64 // bytes of the body that came
 
@@ -56,19 +57,6 @@ type exchange struct {
 	access telemetry.Access
 	first  time.Duration // from the slot to the answer's head
 	beat   beat
-}
-
-// origin is what is known of a client's connection and stays the same with all of its requests.
-type origin struct {
-	peer  netip.AddrPort
-	ip    string // of the peer
-	proto string // "HTTP/1.1", …
-	tls   string // the version of TLS; "" without
-	lane  uint32 // of the meters
-}
-
-func newOrigin(peer netip.AddrPort) origin {
-	return origin{peer: peer, ip: peer.Addr().WithZone("").String(), proto: "HTTP/1.1"}
 }
 
 // pause is how long the next piece of the request's body may take.
@@ -269,8 +257,9 @@ func (x *exchange) forward(out, body []byte) ([]byte, error) {
 	f := h1.Forward{ClientIP: x.from.ip, TLS: x.from.tls != "", Forwarded: x.site.Forwarded, Via: x.site.Via}
 	if x.site.Trusted != nil {
 		f.KeepProto = x.site.Trusted.Contains(x.from.peer.Addr())
+		f.KeepCert = f.KeepProto && x.from.certs == nil
 	}
-	x.extra = x.extra[:0]
+	x.extra = append(x.extra[:0], x.from.certs...)
 	if x.to.Rewrite != nil {
 		var err error
 		if x.target, err = x.to.Rewrite.Append(x.target[:0], x.req.Path, x.req.Query()); err != nil {

@@ -72,7 +72,7 @@ func front(t testing.TB, slots int, addrs ...string) *proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := e.Serve(ln, site)
+	l := e.Serve(ln, site, ServeOptions{H2C: true})
 	t.Cleanup(func() {
 		e.Close()
 		for _, s := range p.Stats(time.Now()).Targets {
@@ -749,7 +749,7 @@ func leave(t *testing.T, streaming, settled bool) time.Duration {
 			p.e.mu.Lock()
 			defer p.e.mu.Unlock()
 			for c := range p.e.conns {
-				return c.watched.Load() != 0
+				return c.(*conn).watched.Load() != 0
 			}
 			return false
 		})

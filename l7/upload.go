@@ -55,6 +55,7 @@ func (up *upload) run(c *conn, u *upstream) {
 		} else {
 			c.due.extend(phaseTarget, c.after(x.to.FirstByte))
 		}
+		c.due.extend(phaseStream, c.after(x.to.Idle)) // both may speak at a time
 		c.in, c.n = keep(c.in, c.n, buf[n:k])
 	}
 }

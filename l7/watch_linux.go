@@ -30,7 +30,7 @@ func (w *watcher) open() (err error) {
 
 // add begins to watch c and returns its number, 0 when it cannot be watched.
 func (w *watcher) add(c *conn) uint64 {
-	sc, ok := c.Conn.(syscall.Conn)
+	sc, ok := socket(c.Conn).(syscall.Conn)
 	if !ok {
 		return 0
 	}

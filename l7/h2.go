@@ -1,0 +1,178 @@
+package l7
+
+import (
+	"bytes"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/weirlb/weir/h1"
+)
+
+// mux is a client's connection that carries many requests at a time: HTTP/2 or HTTP/3. The protocol is the library's; each request is
+// driven as if it had come by a connection of its own, a stream.
+type mux struct {
+	e    *Engine
+	l    *Listener
+	from origin
+	end  func()          // asks the client to begin nothing more
+	cut  func()          // closes the connection
+	gone <-chan struct{} // closed when it has ended
+
+	mu   sync.Mutex
+	open map[*stream]struct{}
+	idle sync.WaitGroup // of the streams
+}
+
+func (e *Engine) newMux(l *Listener, from origin) *mux {
+	return &mux{e: e, l: l, from: from, open: map[*stream]struct{}{}}
+}
+
+func (m *mux) sweep(now int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for s := range m.open {
+		s.watch()
+		s.c.sweep(now)
+	}
+}
+
+func (m *mux) hurry() { m.end() }
+
+func (m *mux) abort() {
+	m.mu.Lock()
+	for s := range m.open {
+		s.c.abort()
+	}
+	m.mu.Unlock()
+	m.cut()
+}
+
+// add begins to look after a stream, remove ends it: nobody else touches the stream after it.
+func (m *mux) add(s *stream) {
+	m.idle.Add(1)
+	m.mu.Lock()
+	m.open[s] = struct{}{}
+	m.mu.Unlock()
+}
+
+func (m *mux) remove(s *stream) {
+	m.mu.Lock()
+	delete(m.open, s)
+	m.mu.Unlock()
+	m.idle.Done()
+}
+
+// Bounds of one HTTP/2 connection. A client that resets streams faster than their handlers end is cut by the library once four times as
+// many wait as may run.
+const (
+	maxStreams   = 250
+	streamWindow = 256 << 10 // bytes of a request's body that may be on their way
+	connWindow   = 1 << 20   // of all bodies of the connection
+	stuckAfter   = time.Minute
+)
+
+// preface is what clients of HTTP/2 without TLS begin with (RFC 9113 3.4), as far as it looks like a request's head.
+var preface = []byte("PRI * HTTP/2.0\r\n\r\n")
+
+func isH2(b []byte) bool { return bytes.HasPrefix(b, preface) }
+
+// carryH2 carries an HTTP/2 connection to its end, in place of what carried it before, and counts it out.
+func (e *Engine) carryH2(before carrier, l *Listener, c net.Conn) {
+	m := e.newMux(l, l.originOf(c))
+	m.from.proto = "HTTP/2.0"
+	e.carryMux(before, m, c)
+	e.leave(l)
+}
+
+func (e *Engine) carryMux(before carrier, m *mux, c net.Conn) {
+	s := m.l.site.Load()
+	gone := make(chan struct{})
+	server := &http.Server{
+		Handler:           m,
+		Protocols:         new(http.Protocols),
+		MaxHeaderBytes:    headLimit(s),
+		ReadHeaderTimeout: s.HeadTimeout,
+		IdleTimeout:       s.KeepAlive,
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: maxStreams, MaxReceiveBufferPerStream: streamWindow, MaxReceiveBufferPerConnection: connWindow,
+			WriteByteTimeout: stuckAfter,
+		},
+		ErrorLog:                     log.New(io.Discard, "", 0),
+		DisableGeneralOptionsHandler: true,
+		ConnState: func(_ net.Conn, state http.ConnState) {
+			if state == http.StateClosed {
+				close(gone)
+			}
+		},
+	}
+	server.Protocols.SetHTTP2(true)
+	server.Protocols.SetUnencryptedHTTP2(true)
+	m.gone = gone
+	m.end = func() { go server.Shutdown(e.ctx) }
+	m.cut = func() { socket(c).Close() }
+	e.carry(before, m)
+	server.Serve(&single{c: c})
+	<-gone
+	m.idle.Wait()
+	e.drop(m)
+}
+
+// headLimit is what the library takes of a head. It cuts the connection beyond that, so the codec, which answers, has to be the first to
+// say no.
+func headLimit(s *Site) int {
+	if s.Limits.Head > 0 {
+		return 2 * s.Limits.Head
+	}
+	return 2 * h1.DefaultLimits.Head
+}
+
+// becomeH2 carries on with a connection that has turned out to speak HTTP/2.
+func (c *conn) becomeH2() {
+	c.due.enter(phaseBusy, 0)
+	rest := &begun{Conn: c.Conn, b: slices.Clone(c.in[:c.n])}
+	c.free()
+	m := c.e.newMux(c.l, c.from)
+	m.from.proto = "HTTP/2.0"
+	c.e.carryMux(c, m, rest)
+}
+
+// begun is a connection of which b was read already.
+type begun struct {
+	net.Conn
+	b []byte
+}
+
+func (c *begun) Read(p []byte) (int, error) {
+	if len(c.b) > 0 {
+		n := copy(p, c.b)
+		c.b = c.b[n:]
+		return n, nil
+	}
+	return c.Conn.Read(p)
+}
+
+// NetConn is the connection itself.
+func (c *begun) NetConn() net.Conn { return c.Conn }
+
+// single is a listener with one connection.
+type single struct{ c net.Conn }
+
+// Accept returns the connection the first time.
+func (s *single) Accept() (net.Conn, error) {
+	c := s.c
+	if s.c = nil; c == nil {
+		return nil, net.ErrClosed
+	}
+	return c, nil
+}
+
+// Close does nothing.
+func (*single) Close() error { return nil }
+
+// Addr is needed for nothing.
+func (*single) Addr() net.Addr { return &net.TCPAddr{} }
