@@ -197,7 +197,7 @@ func (c *client) serve(b []byte) {
 	}
 	for c.x == nil && c.phase <= phaseHead && !c.closed {
 		if len(b) == 0 {
-			if c.closing {
+			if c.over() {
 				c.shut()
 			}
 			return
@@ -450,7 +450,7 @@ func (c *client) done() {
 		c.part()
 	}
 	x.release(false, false, c.l.now)
-	last, patience := x.last || c.closing, x.to.Idle
+	last, patience := x.last || c.over(), x.to.Idle
 	c.drop(ending{})
 	switch {
 	case !whole:
@@ -471,7 +471,7 @@ func (c *client) resume() {
 	if c.closed || c.x != nil || c.phase > phaseHead {
 		return
 	}
-	if len(c.in) > 0 || c.closing {
+	if len(c.in) > 0 || c.over() {
 		b := c.in
 		c.in = nil
 		c.serve(b)
@@ -631,6 +631,9 @@ func (c *client) late() {
 		c.resume()
 	}
 }
+
+// over says that the connection ends although the last answer may not have said so.
+func (c *client) over() bool { return c.closing && c.l.e.down.Load() }
 
 // hurry asks the connection to end with its current answer, or now when it is idle.
 func (c *client) hurry() {

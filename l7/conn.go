@@ -147,7 +147,7 @@ func (c *conn) serve() {
 // readHead reads until a whole request head is at hand. False: the connection is to be closed.
 func (c *conn) readHead(s *Site) bool {
 	c.due.enter(phaseIdle, c.after(s.KeepAlive))
-	if c.closing.Load() && c.n == 0 {
+	if c.n == 0 && c.closing.Load() && c.e.down.Load() {
 		return false
 	}
 	begun := false

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -60,11 +61,16 @@ type Listener struct {
 	door  *door // where loops accept; nil when goroutines do
 	site  atomic.Pointer[Site]
 	conns atomic.Int64
+	came  atomic.Uint64 // connections, since the start
+
+	closing atomic.Bool
+	closed  chan struct{} // when Close is done
+	emptied chan struct{} // when accept is
 }
 
 // Serve begins to accept on ln. It returns at once; the listener is closed by Close.
 func (e *Engine) Serve(ln net.Listener, s *Site) *Listener {
-	l := &Listener{Listener: ln, e: e}
+	l := &Listener{Listener: ln, e: e, closed: make(chan struct{}), emptied: make(chan struct{})}
 	l.site.Store(s)
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -79,12 +85,31 @@ func (e *Engine) Serve(ln net.Listener, s *Site) *Listener {
 	return l
 }
 
-// Close stops accepting. Connections that are open stay.
+// lastCall is how long a listener that closes waits for connections that are in its queue already.
+const lastCall = 5 * time.Millisecond
+
+// Close stops accepting, but for the connections that wait in the queue of the socket, and returns when that is done. Connections that
+// are open stay.
 func (l *Listener) Close() error {
+	if l.closing.Swap(true) {
+		<-l.closed
+		return nil
+	}
+	defer close(l.closed)
 	if l.door != nil {
 		l.door.shut()
+		return l.Listener.Close()
+	}
+	if l.lastCall() {
+		<-l.emptied
 	}
 	return l.Listener.Close()
+}
+
+// lastCall has accept return in a moment. False: it cannot.
+func (l *Listener) lastCall() bool {
+	d, ok := l.Listener.(interface{ SetDeadline(time.Time) error })
+	return ok && d.SetDeadline(time.Now().Add(lastCall)) == nil
 }
 
 // SetSite changes what the listener serves, from the next request on.
@@ -93,16 +118,28 @@ func (l *Listener) SetSite(s *Site) { l.site.Store(s) }
 // Connections is how many client connections the listener has open.
 func (l *Listener) Connections() int64 { return l.conns.Load() }
 
+// Accepted is how many client connections the listener has taken in since it serves.
+func (l *Listener) Accepted() uint64 { return l.came.Load() }
+
 func (l *Listener) accept() {
-	for {
+	defer close(l.emptied)
+	for empty := 0; ; {
 		nc, err := l.Listener.Accept()
 		if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() || isTemporary(err) {
+			if l.closing.Load() {
+				// The deadline may have passed before Accept looked at the queue: only the second time it looks at it for sure.
+				if empty++; empty == 2 || !l.lastCall() {
+					return
+				}
+				continue
+			}
 			// Out of descriptors or memory: there is nobody to tell, and it passes.
 			time.Sleep(10 * time.Millisecond)
 			continue
 		} else if err != nil {
 			return
 		}
+		empty = 0
 		if !l.e.enter(l) {
 			nc.Close()
 			continue
@@ -120,6 +157,7 @@ func (e *Engine) enter(l *Listener) bool {
 	}
 	e.open++
 	l.conns.Add(1)
+	l.came.Add(1)
 	return true
 }
 
@@ -175,14 +213,52 @@ func (e *Engine) sweep() {
 	}
 }
 
+// Leave prepares for Shutdown where another process goes on with the sockets: it stops accepting and ends every connection with its next
+// answer, which says so. It returns when none is left, or when ctx ends. Connections that ask nothing stay open meanwhile, because closing
+// one would cut a request that is on its way.
+func (e *Engine) Leave(ctx context.Context) {
+	e.closeAfterNext()
+	e.closeListeners()
+	e.closeAfterNext() // those that came meanwhile
+	t := time.NewTicker(sweepEvery)
+	defer t.Stop()
+	for e.Active() > 0 {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+	}
+}
+
+// closeAfterNext ends every connection with its next answer.
+func (e *Engine) closeAfterNext() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for c := range e.conns {
+		c.closing.Store(true)
+	}
+	for _, l := range e.loops {
+		l.leave()
+	}
+}
+
+// closeListeners closes all listeners. Nothing may hold the lock: they take in what waits for them.
+func (e *Engine) closeListeners() {
+	e.mu.Lock()
+	ls := slices.Clone(e.listeners)
+	e.mu.Unlock()
+	for _, l := range ls {
+		l.Close()
+	}
+}
+
 // Shutdown stops accepting, lets every request in flight finish, and returns when the last one has, or with the context's
 // error when that ends first. Idle connections are closed at once.
 func (e *Engine) Shutdown(ctx context.Context) error {
+	e.closeListeners()
 	e.mu.Lock()
 	if !e.down.Swap(true) {
-		for _, l := range e.listeners {
-			l.Close()
-		}
 		for c := range e.conns {
 			c.hurry()
 		}
@@ -211,11 +287,9 @@ func (e *Engine) Active() int {
 
 // Close ends everything at once, what is in flight included.
 func (e *Engine) Close() {
+	e.closeListeners()
 	e.mu.Lock()
 	e.down.Store(true)
-	for _, l := range e.listeners {
-		l.Close()
-	}
 	for c := range e.conns {
 		c.abort()
 	}

@@ -103,6 +103,20 @@ func (l *loop) hurry() {
 	})
 }
 
+// leave asks every client's connection to end with its next answer.
+func (l *loop) leave() {
+	l.call(func() {
+		for _, e := range l.ends {
+			if e == nil {
+				continue
+			}
+			if c, ok := e.owner.(*client); ok {
+				c.closing = true
+			}
+		}
+	})
+}
+
 // post runs do on the loop's thread.
 func (l *loop) post(m message) {
 	l.mu.Lock()
@@ -481,7 +495,28 @@ func openDoor(loops []*loop, li *Listener) (*door, error) {
 	return d, nil
 }
 
-func (d *door) shut() { d.l.call(d.close) }
+// shut closes the door when it has taken in who waits outside, and returns then.
+func (d *door) shut() {
+	loops := d.li.e.loops
+	shut := make(chan struct{})
+	loops[0].call(func() {
+		defer close(shut)
+		if d.closed {
+			return
+		}
+		d.more = true
+		d.readable()
+		// Another process may have the socket open, and then closing alone does not take it out of the set.
+		unix.EpollCtl(d.l.ep, unix.EPOLL_CTL_DEL, int(d.fd), nil)
+		d.close()
+	})
+	<-shut
+	for _, l := range loops { // those that were handed a connection have welcomed it
+		shut := make(chan struct{})
+		l.call(func() { close(shut) })
+		<-shut
+	}
+}
 
 func (d *door) readable() {
 	loops := d.l.e.loops
