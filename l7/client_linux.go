@@ -2,9 +2,7 @@ package l7
 
 import (
 	"errors"
-	"net"
 	"net/netip"
-	"os"
 	"time"
 
 	"github.com/weirlb/weir/admit"
@@ -103,6 +101,7 @@ func (c *client) left() {
 // shut closes the client's connection; what it had in flight has been settled.
 func (c *client) shut() {
 	if !c.closed {
+		c.goodbye()
 		c.close()
 		c.left()
 	}
@@ -669,12 +668,7 @@ func (c *client) handOff(b []byte) {
 	b = append([]byte(nil), b...)
 	c.l.giveBack(c.x)
 	c.x = nil
-	unix.EpollCtl(c.l.ep, unix.EPOLL_CTL_DEL, int(c.fd), nil)
-	c.forget()
-	c.l.load.Add(-1)
-	f := os.NewFile(uintptr(c.fd), "client")
-	nc, err := net.FileConn(f) // a duplicate
-	f.Close()
+	nc, err := c.toGoroutine()
 	if err != nil {
 		c.l.e.leave(c.li)
 		return

@@ -88,6 +88,9 @@ func (e *Engine) Serve(ln net.Listener, s *Site) *Listener {
 // lastCall is how long a listener that closes waits for connections that are in its queue already.
 const lastCall = 5 * time.Millisecond
 
+// lastCalls bounds that where new connections never cease.
+const lastCalls = 100 * time.Millisecond
+
 // Close stops accepting, but for the connections that wait in the queue of the socket, and returns when that is done. Connections that
 // are open stay.
 func (l *Listener) Close() error {
@@ -123,7 +126,16 @@ func (l *Listener) Accepted() uint64 { return l.came.Load() }
 
 func (l *Listener) accept() {
 	defer close(l.emptied)
+	var since time.Time // of the last call
 	for empty := 0; ; {
+		if l.closing.Load() {
+			switch now := time.Now(); {
+			case since.IsZero():
+				since = now
+			case now.Sub(since) > lastCalls:
+				return
+			}
+		}
 		nc, err := l.Listener.Accept()
 		if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() || isTemporary(err) {
 			if l.closing.Load() {
