@@ -174,9 +174,11 @@ func (c *client) got(b []byte) {
 // ended is called when the client will send no more.
 func (c *client) ended() {
 	switch c.phase {
-	case phaseIdle, phaseLinger:
-		c.shut()
-	case phaseHead:
+	case phaseLinger:
+		if !c.finish { // else it still has to be written to
+			c.shut()
+		}
+	case phaseIdle, phaseHead:
 		c.shut()
 	case phaseTunnel:
 		c.s.hangUp()
