@@ -2,9 +2,7 @@ package l7
 
 import (
 	"errors"
-	"net"
 	"net/netip"
-	"os"
 	"time"
 
 	"github.com/weirlb/weir/admit"
@@ -103,6 +101,7 @@ func (c *client) left() {
 // shut closes the client's connection; what it had in flight has been settled.
 func (c *client) shut() {
 	if !c.closed {
+		c.goodbye()
 		c.close()
 		c.left()
 	}
@@ -175,9 +174,11 @@ func (c *client) got(b []byte) {
 // ended is called when the client will send no more.
 func (c *client) ended() {
 	switch c.phase {
-	case phaseIdle, phaseLinger:
-		c.shut()
-	case phaseHead:
+	case phaseLinger:
+		if !c.finish { // else it still has to be written to
+			c.shut()
+		}
+	case phaseIdle, phaseHead:
 		c.shut()
 	case phaseTunnel:
 		c.s.hangUp()
@@ -197,7 +198,7 @@ func (c *client) serve(b []byte) {
 	}
 	for c.x == nil && c.phase <= phaseHead && !c.closed {
 		if len(b) == 0 {
-			if c.closing {
+			if c.over() {
 				c.shut()
 			}
 			return
@@ -454,7 +455,7 @@ func (c *client) done() {
 		c.part()
 	}
 	x.release(false, false, c.l.now)
-	last, patience := x.last || c.closing, x.to.Idle
+	last, patience := x.last || c.over(), x.to.Idle
 	c.drop(ending{})
 	switch {
 	case !whole:
@@ -475,7 +476,7 @@ func (c *client) resume() {
 	if c.closed || c.x != nil || c.phase > phaseHead {
 		return
 	}
-	if len(c.in) > 0 || c.closing {
+	if len(c.in) > 0 || c.over() {
 		b := c.in
 		c.in = nil
 		c.serve(b)
@@ -636,6 +637,9 @@ func (c *client) late() {
 	}
 }
 
+// over says that the connection ends although the last answer may not have said so.
+func (c *client) over() bool { return c.closing && c.l.e.down.Load() }
+
 // hurry asks the connection to end with its current answer, or now when it is idle.
 func (c *client) hurry() {
 	c.closing = true
@@ -672,12 +676,7 @@ func (c *client) handOff(b []byte) {
 		c.l.giveBack(c.x)
 		c.x = nil
 	}
-	unix.EpollCtl(c.l.ep, unix.EPOLL_CTL_DEL, int(c.fd), nil)
-	c.forget()
-	c.l.load.Add(-1)
-	f := os.NewFile(uintptr(c.fd), "client")
-	nc, err := net.FileConn(f) // a duplicate
-	f.Close()
+	nc, err := c.toGoroutine()
 	if err != nil {
 		c.l.e.leave(c.li)
 		return

@@ -78,6 +78,9 @@ func (c *conn) left() {
 	}
 }
 
+// leave has the connection end with its next answer.
+func (c *conn) leave() { c.closing.Store(true) }
+
 // hurry asks the connection to end with its current answer, or now when it is idle.
 func (c *conn) hurry() {
 	c.closing.Store(true)
@@ -154,7 +157,7 @@ func (c *conn) free() {
 // readHead reads until a whole request head is at hand. False: the connection is to be closed.
 func (c *conn) readHead(s *Site) bool {
 	c.due.enter(phaseIdle, c.after(s.KeepAlive))
-	if c.closing.Load() && c.n == 0 {
+	if c.n == 0 && c.closing.Load() && c.e.down.Load() {
 		return false
 	}
 	begun := false

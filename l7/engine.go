@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,7 +21,8 @@ type Engine struct {
 	mu        sync.Mutex
 	conns     map[carrier]struct{} // of what goroutines carry
 	open      int                  // all connections of clients
-	cut       bool                 // Close was called
+	leaving   bool                 // Leave was called
+	cut       bool                 // Close was
 	listeners []*Listener
 	loops     []*loop
 	down      atomic.Bool
@@ -62,12 +64,17 @@ type Listener struct {
 	door   *door // where loops accept; nil when goroutines do
 	site   atomic.Pointer[Site]
 	conns  atomic.Int64
+	came   atomic.Uint64 // connections, since the start
 	failed atomic.Uint64 // handshakes
+
+	closing atomic.Bool
+	closed  chan struct{} // when Close is done
+	emptied chan struct{} // when accept is
 }
 
 // Serve begins to accept on ln. It returns at once; the listener is closed by Close.
 func (e *Engine) Serve(ln net.Listener, s *Site, o ServeOptions) *Listener {
-	l := &Listener{Listener: ln, e: e, opts: o}
+	l := &Listener{Listener: ln, e: e, opts: o, closed: make(chan struct{}), emptied: make(chan struct{})}
 	l.site.Store(s)
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -82,12 +89,34 @@ func (e *Engine) Serve(ln net.Listener, s *Site, o ServeOptions) *Listener {
 	return l
 }
 
-// Close stops accepting. Connections that are open stay.
+// lastCall is how long a listener that closes waits for connections that are in its queue already.
+const lastCall = 5 * time.Millisecond
+
+// lastCalls bounds that where new connections never cease.
+const lastCalls = 100 * time.Millisecond
+
+// Close stops accepting, but for the connections that wait in the queue of the socket, and returns when that is done. Connections that
+// are open stay.
 func (l *Listener) Close() error {
+	if l.closing.Swap(true) {
+		<-l.closed
+		return nil
+	}
+	defer close(l.closed)
 	if l.door != nil {
 		l.door.shut()
+		return l.Listener.Close()
+	}
+	if l.lastCall() {
+		<-l.emptied
 	}
 	return l.Listener.Close()
+}
+
+// lastCall has accept return in a moment. False: it cannot.
+func (l *Listener) lastCall() bool {
+	d, ok := l.Listener.(interface{ SetDeadline(time.Time) error })
+	return ok && d.SetDeadline(time.Now().Add(lastCall)) == nil
 }
 
 // SetSite changes what the listener serves, from the next request on.
@@ -96,16 +125,37 @@ func (l *Listener) SetSite(s *Site) { l.site.Store(s) }
 // Connections is how many client connections the listener has open.
 func (l *Listener) Connections() int64 { return l.conns.Load() }
 
+// Accepted is how many client connections the listener has taken in since it serves.
+func (l *Listener) Accepted() uint64 { return l.came.Load() }
+
 func (l *Listener) accept() {
-	for {
+	defer close(l.emptied)
+	var since time.Time // of the last call
+	for empty := 0; ; {
+		if l.closing.Load() {
+			switch now := time.Now(); {
+			case since.IsZero():
+				since = now
+			case now.Sub(since) > lastCalls:
+				return
+			}
+		}
 		nc, err := l.Listener.Accept()
 		if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() || isTemporary(err) {
+			if l.closing.Load() {
+				// The deadline may have passed before Accept looked at the queue: only the second time it looks at it for sure.
+				if empty++; empty == 2 || !l.lastCall() {
+					return
+				}
+				continue
+			}
 			// Out of descriptors or memory: there is nobody to tell, and it passes.
 			time.Sleep(10 * time.Millisecond)
 			continue
 		} else if err != nil {
 			return
 		}
+		empty = 0
 		if !l.e.enter(l) {
 			nc.Close()
 			continue
@@ -127,6 +177,7 @@ func (e *Engine) enter(l *Listener) bool {
 	}
 	e.open++
 	l.conns.Add(1)
+	l.came.Add(1)
 	return true
 }
 
@@ -143,6 +194,7 @@ func (e *Engine) leave(l *Listener) {
 // carrier is what goroutines carry: a connection, its TLS handshake, or all streams of one.
 type carrier interface {
 	sweep(now int64) // called every sweepEvery
+	leave()          // end with the next answer, which says so
 	hurry()          // end with what is under way, or now when idle
 	abort()          // end now
 }
@@ -152,13 +204,15 @@ func (e *Engine) carry(old, c carrier) {
 	e.mu.Lock()
 	delete(e.conns, old)
 	e.conns[c] = struct{}{}
-	down, cut := e.down.Load(), e.cut
+	leaving, down, cut := e.leaving, e.down.Load(), e.cut
 	e.mu.Unlock()
 	switch { // it came too late for the call that went round
 	case cut:
 		c.abort()
 	case down:
 		c.hurry()
+	case leaving:
+		c.leave()
 	}
 }
 
@@ -206,14 +260,53 @@ func (e *Engine) sweep() {
 	}
 }
 
+// Leave prepares for Shutdown where another process goes on with the sockets: it stops accepting and ends every connection with its next
+// answer, which says so. It returns when none is left, or when ctx ends. Connections that ask nothing stay open meanwhile, because closing
+// one would cut a request that is on its way.
+func (e *Engine) Leave(ctx context.Context) {
+	e.closeAfterNext()
+	e.closeListeners()
+	e.closeAfterNext() // those that came meanwhile
+	t := time.NewTicker(sweepEvery)
+	defer t.Stop()
+	for e.Active() > 0 {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+	}
+}
+
+// closeAfterNext ends every connection with its next answer.
+func (e *Engine) closeAfterNext() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.leaving = true
+	for c := range e.conns {
+		c.leave()
+	}
+	for _, l := range e.loops {
+		l.leave()
+	}
+}
+
+// closeListeners closes all listeners. Nothing may hold the lock: they take in what waits for them.
+func (e *Engine) closeListeners() {
+	e.mu.Lock()
+	ls := slices.Clone(e.listeners)
+	e.mu.Unlock()
+	for _, l := range ls {
+		l.Close()
+	}
+}
+
 // Shutdown stops accepting, lets every request in flight finish, and returns when the last one has, or with the context's
 // error when that ends first. Idle connections are closed at once.
 func (e *Engine) Shutdown(ctx context.Context) error {
+	e.closeListeners()
 	e.mu.Lock()
 	if !e.down.Swap(true) {
-		for _, l := range e.listeners {
-			l.Close()
-		}
 		for c := range e.conns {
 			c.hurry()
 		}
@@ -242,12 +335,10 @@ func (e *Engine) Active() int {
 
 // Close ends everything at once, what is in flight included.
 func (e *Engine) Close() {
+	e.closeListeners()
 	e.mu.Lock()
 	e.down.Store(true)
 	e.cut = true
-	for _, l := range e.listeners {
-		l.Close()
-	}
 	for c := range e.conns {
 		c.abort()
 	}

@@ -395,7 +395,11 @@ func (x *exchange) dress(f *h1.Return, now time.Time) {
 	x.extra = x.extra[:0]
 	if x.dest.ORCA != "" {
 		if v := x.resp.Get("endpoint-load-metrics"); v != nil {
-			if r, err := balance.ParseORCA(string(v), x.dest.ORCA, now); err == nil {
+			gauge := x.dest.ORCA
+			if gauge == AnyGauge {
+				gauge = ""
+			}
+			if r, err := balance.ParseORCA(string(v), gauge, now); err == nil {
 				t.SetReport(r)
 			}
 		}

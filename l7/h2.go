@@ -2,12 +2,14 @@ package l7
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"log"
 	"net"
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/weirlb/weir/h1"
@@ -19,13 +21,13 @@ type mux struct {
 	e    *Engine
 	l    *Listener
 	from origin
-	end  func()          // asks the client to begin nothing more
-	cut  func()          // closes the connection
-	gone <-chan struct{} // closed when it has ended
+	end  func() // asks the client to begin nothing more
+	cut  func() // closes the connection
 
-	mu   sync.Mutex
-	open map[*stream]struct{}
-	idle sync.WaitGroup // of the streams
+	ending atomic.Bool
+	mu     sync.Mutex
+	open   map[*stream]struct{}
+	idle   sync.WaitGroup // of the streams
 }
 
 func (e *Engine) newMux(l *Listener, from origin) *mux {
@@ -33,6 +35,9 @@ func (e *Engine) newMux(l *Listener, from origin) *mux {
 }
 
 func (m *mux) sweep(now int64) {
+	if m.ending.Load() {
+		m.end() // again, since it may have been too early
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for s := range m.open {
@@ -41,7 +46,13 @@ func (m *mux) sweep(now int64) {
 	}
 }
 
-func (m *mux) hurry() { m.end() }
+// leave has the client told that no further request is taken. Those that it has sent meanwhile are.
+func (m *mux) leave() { m.hurry() }
+
+func (m *mux) hurry() {
+	m.ending.Store(true)
+	m.end()
+}
 
 func (m *mux) abort() {
 	m.mu.Lock()
@@ -112,15 +123,26 @@ func (e *Engine) carryMux(before carrier, m *mux, c net.Conn) {
 	}
 	server.Protocols.SetHTTP2(true)
 	server.Protocols.SetUnencryptedHTTP2(true)
-	m.gone = gone
-	m.end = func() { go server.Shutdown(e.ctx) }
+	m.end = func() { go server.Shutdown(over) }
 	m.cut = func() { socket(c).Close() }
 	e.carry(before, m)
-	server.Serve(&single{c: c})
-	<-gone
+	ln := &single{c: c}
+	server.Serve(ln)
+	if ln.c != nil { // it was to end before it began
+		c.Close()
+	} else {
+		<-gone
+	}
 	m.idle.Wait()
 	e.drop(m)
 }
+
+// over is a context that has ended: who waits with it does not wait.
+var over = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
 
 // headLimit is what the library takes of a head. It cuts the connection beyond that, so the codec, which answers, has to be the first to
 // say no.

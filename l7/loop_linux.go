@@ -1,6 +1,7 @@
 package l7
 
 import (
+	"crypto/tls"
 	"encoding/binary"
 	"net"
 	"net/netip"
@@ -45,6 +46,7 @@ type loop struct {
 	read   []message       // spare for mail
 	in     [64 << 10]byte  // what was just read
 	out    []byte          // what is being put together
+	sealed []byte          // the same, encrypted
 	spare  []*loopExchange // for requests to come
 }
 
@@ -98,6 +100,20 @@ func (l *loop) hurry() {
 		for _, e := range l.ends {
 			if e != nil {
 				e.owner.hurry()
+			}
+		}
+	})
+}
+
+// leave asks every client's connection to end with its next answer.
+func (l *loop) leave() {
+	l.call(func() {
+		for _, e := range l.ends {
+			if e == nil {
+				continue
+			}
+			if c, ok := e.owner.(*client); ok {
+				c.closing = true
 			}
 		}
 	})
@@ -226,7 +242,7 @@ func (l *loop) handle(ev *unix.EpollEvent) {
 		e.flush()
 	}
 	if ev.Events&in != 0 && !e.closed {
-		e.more = true
+		e.more, e.drained = true, false
 		e.owner.readable()
 	}
 }
@@ -281,6 +297,8 @@ type end struct {
 	turn  uint32 // tells a descriptor from the one that had its number before
 	out   []byte // what the socket did not take yet
 
+	tls        *tls.Conn // nil: plain
+	drained    bool      // nothing more to read below TLS until the next event
 	connecting bool
 	more       bool // there may be something to read: the kernel says so only once
 	hup        bool // the peer will send no more, or the socket is broken
@@ -347,6 +365,17 @@ func (e *end) send(p []byte) bool {
 	if e.closed {
 		return false
 	}
+	if e.tls != nil {
+		var err error
+		if p, err = e.seal(p); err != nil {
+			return false
+		}
+	}
+	return e.put(p)
+}
+
+// put writes p as it is, or keeps what the socket does not take.
+func (e *end) put(p []byte) bool {
 	if len(e.out) == 0 && !e.connecting {
 		n, errno := sendTo(e.fd, p)
 		if errno != 0 && errno != syscall.EAGAIN {
@@ -394,6 +423,7 @@ func (e *end) flush() {
 
 // hangUp says that nothing more will be written: the peer is told once it has everything.
 func (e *end) hangUp() {
+	e.goodbye()
 	e.half = true
 	if len(e.out) == 0 && !e.connecting {
 		unix.Shutdown(int(e.fd), unix.SHUT_WR)
@@ -405,6 +435,9 @@ func (e *end) stuffed() bool { return len(e.out) >= maxPending }
 
 // recv reads once. What it returns is good until the next recv of any end of the loop.
 func (e *end) recv() (b []byte, state recvState) {
+	if e.tls != nil {
+		return e.recvTLS()
+	}
 	n, errno := recvFrom(e.fd, e.l.in[:])
 	switch {
 	case errno == syscall.EAGAIN:
@@ -481,10 +514,30 @@ func openDoor(loops []*loop, li *Listener) (*door, error) {
 	return d, nil
 }
 
-func (d *door) shut() { d.l.call(d.close) }
+// shut closes the door when it has taken in who waits outside, and returns then.
+func (d *door) shut() {
+	loops := d.li.e.loops
+	shut := make(chan struct{})
+	loops[0].call(func() {
+		defer close(shut)
+		if d.closed {
+			return
+		}
+		d.more = true
+		d.readable()
+		// Another process may have the socket open, and then closing alone does not take it out of the set.
+		unix.EpollCtl(d.l.ep, unix.EPOLL_CTL_DEL, int(d.fd), nil)
+		d.close()
+	})
+	<-shut
+	for _, l := range loops { // those that were handed a connection have welcomed it
+		shut := make(chan struct{})
+		l.call(func() { close(shut) })
+		<-shut
+	}
+}
 
 func (d *door) readable() {
-	loops := d.l.e.loops
 	for d.more && !d.closed {
 		fd, sa, err := unix.Accept4(int(d.fd), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
 		switch err {
@@ -497,12 +550,7 @@ func (d *door) readable() {
 		default:
 			return // out of descriptors or memory: sweep tries again
 		}
-		best := loops[0]
-		for _, l := range loops[1:] {
-			if l.load.Load() < best.load.Load() {
-				best = l
-			}
-		}
+		best := d.l.e.idlest()
 		best.load.Add(1)
 		if peer := peerOf(sa); best == d.l {
 			best.welcome(d.li, fd, peer)
@@ -510,6 +558,17 @@ func (d *door) readable() {
 			best.call(func() { best.welcome(d.li, fd, peer) })
 		}
 	}
+}
+
+// idlest is the loop with the fewest connections.
+func (e *Engine) idlest() *loop {
+	best := e.loops[0]
+	for _, l := range e.loops[1:] {
+		if l.load.Load() < best.load.Load() {
+			best = l
+		}
+	}
+	return best
 }
 
 func (d *door) sweep() {

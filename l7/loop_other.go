@@ -3,6 +3,7 @@
 package l7
 
 import (
+	"crypto/tls"
 	"errors"
 	"net"
 )
@@ -20,8 +21,14 @@ func endLoops([]*loop) {}
 
 func (*loop) hurry() {}
 
+func (*loop) leave() {}
+
 func canLoop(net.Listener) bool { return false }
 
 func openDoor([]*loop, *Listener) (*door, error) { return nil, errors.ErrUnsupported }
 
 func (*door) shut() {}
+
+func layered(c net.Conn) net.Conn { return c }
+
+func (*Engine) toLoop(*Listener, *tls.Conn, origin) bool { return false }

@@ -81,12 +81,15 @@ type Destination struct {
 	Prefix Prefix // of what the request asks, for prefix_affinity
 	Size   Size   // what predicts a request's cost
 	Sticky *Sticky
-	ORCA   string // the gauge to take from the load that targets report in their answers; "": none
+	ORCA   string // the gauge to take from the load that targets report in their answers, or AnyGauge; "": none
 
 	TLS   *tls.Config // to targets; nil: plain
 	H2    bool        // HTTP/2 to targets
 	Proxy int         // version of the PROXY protocol to targets: 0 (none), 1 or 2
 }
+
+// AnyGauge takes whichever gauge of a report balance.ParseORCA takes by itself.
+const AnyGauge = "auto"
 
 // Source is where a Key is found.
 type Source uint8

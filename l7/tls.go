@@ -80,6 +80,8 @@ func (a *arrival) sweep(now int64) {
 	}
 }
 
+func (a *arrival) leave() {} // what follows the handshake will
+
 func (a *arrival) hurry() { a.Close() }
 func (a *arrival) abort() { a.Close() }
 
@@ -96,7 +98,7 @@ func (e *Engine) greet(l *Listener, nc net.Conn) {
 		a.late = e.clock.Load() + int64(s.HeadTimeout)
 	}
 	e.carry(nil, a)
-	c, err := l.opts.TLS.Handshake(context.Background(), nc) // a context that can end costs more than the sweep
+	c, err := l.opts.TLS.Handshake(context.Background(), e.below(l, nc)) // a context that can end costs more than the sweep
 	if err != nil {
 		l.failed.Add(1)
 		nc.Close()
@@ -108,9 +110,21 @@ func (e *Engine) greet(l *Listener, nc net.Conn) {
 		e.carryH2(a, l, c)
 		return
 	}
+	if !l.opts.Goroutines && e.toLoop(l, c, l.originOf(c)) {
+		e.drop(a)
+		return
+	}
 	k := e.newConn(l, c, nil)
 	e.carry(a, k)
 	go k.serve() // on a stack that no handshake has made large
+}
+
+// below is what TLS is to lie on: what a loop can carry, if it may.
+func (e *Engine) below(l *Listener, nc net.Conn) net.Conn {
+	if l.opts.Goroutines || len(e.loops) == 0 {
+		return nc
+	}
+	return layered(nc)
 }
 
 // FailedHandshakes is how many connections ended before TLS was agreed on.

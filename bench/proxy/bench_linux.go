@@ -43,6 +43,9 @@ func (b *bench) run(ctx context.Context) error {
 	for _, s := range b.scenarios {
 		for round := range b.rounds {
 			for _, c := range b.candidates {
+				if !s.can(c.name) {
+					continue
+				}
 				if err := b.cell(ctx, s, c, round); err != nil {
 					return err
 				}
@@ -106,7 +109,14 @@ func (b *bench) try(ctx context.Context, s scenario, c candidate, where string) 
 }
 
 func (b *bench) progress(where string, s scenario, r load.Result, v verdict) {
-	total := len(b.scenarios) * len(b.candidates) * b.rounds
+	total := 0
+	for _, s := range b.scenarios {
+		for _, c := range b.candidates {
+			if s.can(c.name) {
+				total += b.rounds
+			}
+		}
+	}
 	left := time.Since(b.began) / time.Duration(b.done) * time.Duration(total-b.done)
 	what := v.reason
 	if r.Units > 0 {

@@ -33,9 +33,13 @@ type candidate struct {
 type site struct {
 	Dir         string // for files; fresh for each start
 	Port        int    // to listen on
+	TLSPort     int    // to listen on with TLS
+	Cert, Key   string // files
+	Pair        string // both in one file
 	Admin       int
 	Targets     []int
 	Connections int // that must fit at once, both sides together
+	Clients     int // of these
 	Root        bool
 }
 
@@ -67,6 +71,14 @@ var candidates = []candidate{
 		version: func(e *env) []string { return []string{e.programs["haproxy"], "-v"} },
 	},
 	{
+		name:   "caddy",
+		config: "caddy.json.tmpl",
+		command: func(e *env, config string, _ site) []string {
+			return []string{e.programs["caddy"], "run", "--config", config}
+		},
+		version: func(e *env) []string { return []string{e.programs["caddy"], "version"} },
+	},
+	{
 		name:   "weir",
 		config: "weir.yaml.tmpl",
 		command: func(e *env, config string, _ site) []string {
@@ -86,18 +98,19 @@ func candidateNames() []string {
 
 // launch starts the candidate anew on the proxy's core and waits until it
 // answers. The port returned is the one it listens on.
-func (c candidate) launch(ctx context.Context, e *env) (p *process, port int, err error) {
+func (c candidate) launch(ctx context.Context, e *env, secure bool) (p *process, port int, err error) {
 	dir, err := os.MkdirTemp(e.dir, c.name+"-")
 	if err != nil {
 		return nil, 0, err
 	}
-	ports, err := freePorts(2)
+	ports, err := freePorts(3)
 	if err != nil {
 		return nil, 0, err
 	}
 	s := site{
-		Dir: dir, Port: ports[0], Admin: ports[1], Targets: e.targets,
-		Connections: e.connections, Root: os.Geteuid() == 0,
+		Dir: dir, Port: ports[0], Admin: ports[1], TLSPort: ports[2], Targets: e.targets,
+		Cert: filepath.Join(e.dir, certFile), Key: filepath.Join(e.dir, keyFile), Pair: filepath.Join(e.dir, pairFile),
+		Connections: e.connections, Clients: e.connections/2 + 100, Root: os.Geteuid() == 0,
 	}
 	var config string
 	if c.config != "" {
@@ -111,6 +124,9 @@ func (c candidate) launch(ctx context.Context, e *env) (p *process, port int, er
 	if err := p.awaitReady(ctx, s.Port); err != nil {
 		p.stop()
 		return nil, 0, err
+	}
+	if secure {
+		return p, s.TLSPort, nil
 	}
 	return p, s.Port, nil
 }
@@ -145,7 +161,7 @@ func findPrograms(ctx context.Context, names []string, weir, dir string) (map[st
 	var missing []string
 	for _, name := range names {
 		switch name {
-		case "nginx", "haproxy":
+		case "nginx", "haproxy", "caddy":
 			path, err := findSystem(name)
 			if err != nil {
 				missing = append(missing, name)
@@ -160,7 +176,7 @@ func findPrograms(ctx context.Context, names []string, weir, dir string) (map[st
 		}
 	}
 	if len(missing) > 0 {
-		return nil, fmt.Errorf("%s not found: apt-get install nginx haproxy, or leave them out with -only",
+		return nil, fmt.Errorf("%s not found: apt-get install nginx haproxy caddy, or leave them out with -only",
 			strings.Join(missing, " and "))
 	}
 	return programs, nil

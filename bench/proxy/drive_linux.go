@@ -64,7 +64,7 @@ func prepare(ctx context.Context, s settings) (e *env, err error) {
 	if err := checkCores(s.proxyCore, s.loadCore); err != nil {
 		return nil, err
 	}
-	e = &env{settings: s, connections: 3*max(s.streams, s.held, connections) + 100}
+	e = &env{settings: s, connections: max(3*max(s.streams, s.held, connections)+100, 2*manyConnections+1000)}
 	var files syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil {
 		return nil, fmt.Errorf("reading the limit of open files: %w", err)
@@ -76,6 +76,10 @@ func prepare(ctx context.Context, s settings) (e *env, err error) {
 		return nil, fmt.Errorf("finding this program: %w", err)
 	}
 	if e.dir, err = os.MkdirTemp("", "weir-bench-"); err != nil {
+		return nil, err
+	}
+	if err := writeCertificate(e.dir); err != nil {
+		os.RemoveAll(e.dir)
 		return nil, err
 	}
 	if e.programs, err = findPrograms(ctx, s.only, s.weir, e.dir); err == nil {
@@ -153,7 +157,7 @@ func (e *env) startOrigin() error {
 // each time keeps the others off its core and its memory free of earlier runs.
 // The error is one that another try would meet too.
 func (e *env) measure(ctx context.Context, c candidate, s scenario) (load.Result, verdict, error) {
-	proxy, port, err := c.launch(ctx, e)
+	proxy, port, err := c.launch(ctx, e, s.tls)
 	if err != nil {
 		return load.Result{}, verdict{}, err
 	}

@@ -63,7 +63,7 @@ func parse(args []string) (settings, error) {
 	var only, scenarios string
 	var steal, foreign, loadForeign float64
 	f := flag.NewFlagSet("bench/proxy", flag.ContinueOnError)
-	f.StringVar(&only, "only", strings.Join(candidateNames(), ","), "candidates to measure")
+	f.StringVar(&only, "only", strings.Join(installed(), ","), "candidates to measure")
 	f.StringVar(&scenarios, "scenarios", strings.Join(scenarioNames(), ","), "scenarios to measure")
 	f.IntVar(&s.rounds, "rounds", 5, "rounds, each measuring every candidate once per scenario; fewer than 5 is a quick look")
 	f.DurationVar(&s.count, "for", 3*time.Second, "how long one measurement counts")
@@ -103,6 +103,15 @@ func parse(args []string) (settings, error) {
 		return s, fmt.Errorf("-proxy-core and -load-core are both %d: the proxy needs a core to itself", s.proxyCore)
 	}
 	return s, nil
+}
+
+// installed are the candidates that are measured unless others are named: all, but Caddy only where it is at hand.
+func installed() []string {
+	names := candidateNames()
+	if _, err := findSystem("caddy"); err != nil {
+		names = slices.DeleteFunc(names, func(n string) bool { return n == "caddy" })
+	}
+	return names
 }
 
 // choose splits a list of names and refuses those that are unknown or repeated.

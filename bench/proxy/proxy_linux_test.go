@@ -70,7 +70,7 @@ func TestParseRefuses(t *testing.T) {
 // every way for half a second.
 func TestSmoke(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "report.json")
-	cmd, output, tmp := program(t, "-only", "floor", "-rounds", "1", "-for", "100ms", "-warm-up", "50ms",
+	cmd, output, tmp := program(t, "-only", "floor", "-scenarios", "get,post,rate,sse,hold", "-rounds", "1", "-for", "100ms", "-warm-up", "50ms",
 		"-streams", "50", "-held", "50", "-tries", "1", "-keep-noisy", "-json", file)
 	if err := cmd.Run(); err != nil {
 		t.Fatalf("%v\n%s", err, output)
@@ -93,6 +93,18 @@ func TestSmoke(t *testing.T) {
 	}
 	if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+// nginx stands for all that speak TLS.
+func TestSmokeTLS(t *testing.T) {
+	if _, err := findSystem("nginx"); err != nil {
+		t.Skip("nginx is not installed: sh scripts/deps.sh")
+	}
+	cmd, output, _ := program(t, "-only", "nginx", "-scenarios", "tls,handshake", "-rounds", "1", "-for", "200ms", "-warm-up", "50ms",
+		"-tries", "1", "-keep-noisy")
+	if err := cmd.Run(); err != nil || !strings.Contains(output.String(), "TLS 1.3 handshake") {
+		t.Errorf("%v:\n%s", err, output)
 	}
 }
 
@@ -121,7 +133,7 @@ func TestInterruptLeavesNothing(t *testing.T) {
 
 // A machine that is never quiet ends the run instead of filling it with tries.
 func TestBusyMachine(t *testing.T) {
-	cmd, output, _ := program(t, "-only", "floor", "-scenarios", "get", "-for", "20ms", "-warm-up", "0s",
+	cmd, output, _ := program(t, "-only", "floor", "-scenarios", "get", "-for", "200ms", "-warm-up", "0s",
 		"-max-foreign", "-1000", "-tries", "1")
 	if err := cmd.Run(); err == nil || !strings.Contains(output.String(), "this machine is too busy") {
 		t.Errorf("%v, want the machine to be blamed:\n%s", err, output)

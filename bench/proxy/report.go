@@ -14,7 +14,7 @@ import (
 )
 
 // references are the candidates that others are compared with.
-var references = []string{"nginx", "haproxy"}
+var references = []string{"nginx", "haproxy", "caddy"}
 
 // report is everything a measurement found, as -json writes it.
 type report struct {

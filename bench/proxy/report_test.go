@@ -67,7 +67,7 @@ func example() *report {
 		Candidates: []string{"floor", "nginx", "haproxy", "weir"},
 		Rows: []row{
 			newRow(scenarios[0].metrics[0], "GET", get),
-			newRow(scenarios[4].metrics[0], "held", held),
+			newRow(scenarios[len(scenarios)-1].metrics[0], "held", held),
 		},
 		Ways:    []way{newWay("get", "nginx", get["nginx"])},
 		Refused: []string{"get, round 2 of 2, weir: 7 answers were not 2xx"},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/weirlb/weir/bench/internal/load"
@@ -9,6 +10,9 @@ import (
 
 // connections is how many a request scenario uses.
 const connections = 64
+
+// manyConnections is how many are open at once to see whether that costs anything; both sides of them must fit into a process's 20,000 files.
+const manyConnections = 8000
 
 // requestRate is the low rate that is measured, in requests per second. At
 // 2,000 sharp every tick of the kernel, which counts how busy a core is, would
@@ -29,6 +33,9 @@ type scenario struct {
 	name    string
 	metrics []metric
 	options func(sizes) load.Options
+	// of are the candidates that can do it; nil: those of plain HTTP/1.1.
+	of  []string
+	tls bool // through the candidate's TLS port
 	// units is how many there should be per second; 0 when that is what the
 	// candidate decides.
 	units func(sizes) float64
@@ -97,6 +104,44 @@ var scenarios = []scenario{
 		units: func(s sizes) float64 { return float64(s.streams) * float64(time.Second/eventEvery) },
 	},
 	{
+		name:    "conns",
+		metrics: cpuPerUnit("conns_us", fixed("the same over "+thousands(manyConnections)+" open connections, µs")),
+		options: func(s sizes) load.Options {
+			return load.Options{Mode: load.Rate, Path: "/predict", Conns: manyConnections, Rate: requestRate}
+		},
+		units: func(sizes) float64 { return requestRate },
+	},
+	{
+		name:    "tls",
+		of:      []string{"nginx", "haproxy", "weir"},
+		tls:     true,
+		metrics: cpuPerUnit("tls_us", fixed("GET over TLS 1.3, kept alive, µs")),
+		options: func(s sizes) load.Options {
+			return load.Options{Mode: load.TLS, Path: "/predict", Conns: connections}
+		},
+		units: anyRate,
+	},
+	{
+		name:    "handshake",
+		of:      []string{"nginx", "haproxy", "weir"},
+		tls:     true,
+		metrics: cpuPerUnit("handshake_us", fixed("TLS 1.3 handshake and GET, µs")),
+		options: func(s sizes) load.Options {
+			return load.Options{Mode: load.Handshake, Path: "/predict", Conns: connections / 4}
+		},
+		units: anyRate,
+	},
+	{
+		name:    "h2",
+		of:      []string{"nginx", "haproxy", "caddy", "weir"},
+		tls:     true,
+		metrics: cpuPerUnit("h2_us", fixed("GET over HTTP/2 and TLS (h2load), µs")),
+		options: func(s sizes) load.Options {
+			return load.Options{Mode: load.HTTP2, Path: "/predict", Conns: connections / 4}
+		},
+		units: anyRate,
+	},
+	{
 		name: "hold",
 		metrics: []metric{
 			{
@@ -121,6 +166,17 @@ var scenarios = []scenario{
 		},
 		units: anyRate,
 	},
+}
+
+// plain are the candidates of scenarios that need no more than HTTP/1.1.
+var plain = []string{"floor", "nginx", "haproxy", "weir"}
+
+// can says whether a candidate can do the scenario.
+func (s scenario) can(candidate string) bool {
+	if s.of == nil {
+		return slices.Contains(plain, candidate)
+	}
+	return slices.Contains(s.of, candidate)
 }
 
 func scenarioNames() []string {

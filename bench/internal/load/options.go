@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/weirlb/weir/bench/internal/procstat"
@@ -14,8 +16,13 @@ const (
 	Saturated = "saturated" // every connection sends its next request as soon as it has an answer
 	Rate      = "rate"      // requests leave at their times, whether the proxy keeps up or not
 	SSE       = "sse"       // every connection reads an endless stream of events
+	TLS       = "tls"       // as Saturated, over TLS
+	Handshake = "handshake" // a connection with a full TLS handshake for every request
+	HTTP2     = "http2"     // h2load: every connection has ten requests under way, over TLS
 	Hold      = "hold"      // every connection has one request open, and memory is what counts
 )
+
+var modes = []string{Saturated, Rate, SSE, TLS, Handshake, HTTP2, Hold}
 
 // Options say what to send where and what to watch meanwhile.
 type Options struct {
@@ -38,8 +45,8 @@ type Options struct {
 
 func (o Options) validate() error {
 	switch {
-	case o.Mode != Saturated && o.Mode != Rate && o.Mode != SSE && o.Mode != Hold:
-		return fmt.Errorf("mode %q: want %s, %s, %s or %s", o.Mode, Saturated, Rate, SSE, Hold)
+	case !slices.Contains(modes, o.Mode):
+		return fmt.Errorf("mode %q: want one of %s", o.Mode, strings.Join(modes, ", "))
 	case o.Conns < 1 || o.Port < 1 || o.Port > math.MaxUint16 || o.Path == "" || o.Body < 0:
 		return errors.New("a port, a path and at least one connection are needed")
 	case o.Mode == Rate && (o.Rate <= 0 || o.Rate > 1e6):

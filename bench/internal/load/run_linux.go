@@ -36,6 +36,7 @@ type run struct {
 	scratch []byte
 	latency *hdrhistogram.Histogram
 	result  Result
+	ended   bool
 }
 
 // Run loads the proxy and returns what it measured. An error means that there
@@ -62,6 +63,10 @@ func Run(o Options) (Result, error) {
 		err = r.hold()
 	case Rate:
 		err = r.measure(r.paced())
+	case TLS, Handshake:
+		err = r.secure()
+	case HTTP2:
+		err = r.multiplexed()
 	default:
 		err = r.measure(r.closedLoop())
 	}
