@@ -5,13 +5,13 @@ import (
 	"context"
 	"embed"
 	"fmt"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"text/template"
+
+	"github.com/weirlb/weir/bench/internal/child"
 )
 
 //go:embed *.tmpl
@@ -98,12 +98,12 @@ func candidateNames() []string {
 
 // launch starts the candidate anew on the proxy's core and waits until it
 // answers. The port returned is the one it listens on.
-func (c candidate) launch(ctx context.Context, e *env, secure bool) (p *process, port int, err error) {
+func (c candidate) launch(ctx context.Context, e *env, secure bool) (p *child.Process, port int, err error) {
 	dir, err := os.MkdirTemp(e.dir, c.name+"-")
 	if err != nil {
 		return nil, 0, err
 	}
-	ports, err := freePorts(3)
+	ports, err := child.FreePorts(3)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -121,8 +121,8 @@ func (c candidate) launch(ctx context.Context, e *env, secure bool) (p *process,
 	if p, err = e.start(c.name, e.proxyCore, nil, c.command(e, config, s)...); err != nil {
 		return nil, 0, err
 	}
-	if err := p.awaitReady(ctx, s.Port); err != nil {
-		p.stop()
+	if err := p.AwaitReady(ctx, fmt.Sprintf("http://127.0.0.1:%d/predict", s.Port)); err != nil {
+		p.Stop()
 		return nil, 0, err
 	}
 	if secure {
@@ -140,20 +140,6 @@ func writeConfig(name string, s site) (path string, err error) {
 	return path, os.WriteFile(path, text.Bytes(), 0o644)
 }
 
-// freePorts returns ports of 127.0.0.1 that nothing listened on just now.
-func freePorts(n int) ([]int, error) {
-	ports := make([]int, n)
-	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, fmt.Errorf("looking for a free port: %w", err)
-		}
-		defer l.Close() // only when all are known, so that none is given twice
-		ports[i] = l.Addr().(*net.TCPAddr).Port
-	}
-	return ports, nil
-}
-
 // findPrograms locates nginx and HAProxy and builds Weir, as far as they are
 // among the names.
 func findPrograms(ctx context.Context, names []string, weir, dir string) (map[string]string, error) {
@@ -162,13 +148,13 @@ func findPrograms(ctx context.Context, names []string, weir, dir string) (map[st
 	for _, name := range names {
 		switch name {
 		case "nginx", "haproxy", "caddy":
-			path, err := findSystem(name)
+			path, err := child.Find(name)
 			if err != nil {
 				missing = append(missing, name)
 			}
 			programs[name] = path
 		case "weir":
-			path, err := findWeir(ctx, weir, dir)
+			path, err := child.Weir(ctx, weir, dir)
 			if err != nil {
 				return nil, err
 			}
@@ -182,32 +168,6 @@ func findPrograms(ctx context.Context, names []string, weir, dir string) (map[st
 	return programs, nil
 }
 
-// findSystem also looks where Debian keeps programs for administrators, which
-// is not in every user's PATH.
-func findSystem(name string) (string, error) {
-	path, err := exec.LookPath(name)
-	if err == nil {
-		return path, nil
-	}
-	return exec.LookPath(filepath.Join("/usr/sbin", name))
-}
-
-func findWeir(ctx context.Context, path, dir string) (string, error) {
-	if path != "" {
-		found, err := exec.LookPath(path)
-		if err != nil {
-			return "", fmt.Errorf("-weir: %w", err)
-		}
-		return filepath.Abs(found)
-	}
-	path = filepath.Join(dir, "weir")
-	output, err := exec.CommandContext(ctx, "go", "build", "-o", path, "github.com/weirlb/weir/cmd/weir").CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("building Weir: %w\n%s(run this inside Weir's module, name a binary with -weir, or leave weir out with -only)", err, output)
-	}
-	return path, nil
-}
-
 // versions asks each candidate for its version; the first line is kept.
 func (e *env) versions(ctx context.Context, chosen []candidate) map[string]string {
 	versions := make(map[string]string)
@@ -216,12 +176,7 @@ func (e *env) versions(ctx context.Context, chosen []candidate) map[string]strin
 			continue
 		}
 		args := c.version(e)
-		output, err := exec.CommandContext(ctx, args[0], args[1:]...).CombinedOutput()
-		line, _, _ := strings.Cut(strings.TrimSpace(string(output)), "\n")
-		if err != nil {
-			line = "unknown: " + err.Error()
-		}
-		versions[c.name] = line
+		versions[c.name] = child.Version(ctx, args[0], args[1:]...)
 	}
 	return versions
 }

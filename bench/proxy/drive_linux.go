@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/weirlb/weir/bench/internal/child"
 	"github.com/weirlb/weir/bench/internal/load"
 	"github.com/weirlb/weir/bench/internal/procstat"
 )
@@ -24,7 +25,7 @@ type env struct {
 	dir         string // for configurations and logs
 	programs    map[string]string
 	targets     []int // ports of the target
-	origin      *process
+	origin      *child.Process
 	connections int
 	started     int // processes so far
 }
@@ -43,7 +44,7 @@ func drive(ctx context.Context, args []string) error {
 	if err := e.startOrigin(); err != nil {
 		return err
 	}
-	defer e.origin.stop()
+	defer e.origin.Stop()
 
 	b := newBench(e)
 	if err := b.run(ctx); err != nil {
@@ -143,11 +144,11 @@ func (e *env) startOrigin() error {
 	}
 	line, err := bufio.NewReader(reader).ReadBytes('\n')
 	if err != nil {
-		e.origin.stop()
-		return e.origin.ended()
+		e.origin.Stop()
+		return e.origin.Ended()
 	}
 	if err := json.Unmarshal(line, &e.targets); err != nil {
-		e.origin.stop()
+		e.origin.Stop()
 		return fmt.Errorf("the target's ports: %w", err)
 	}
 	return nil
@@ -161,14 +162,14 @@ func (e *env) measure(ctx context.Context, c candidate, s scenario) (load.Result
 	if err != nil {
 		return load.Result{}, verdict{}, err
 	}
-	defer proxy.stop()
-	pids, err := procstat.Tree(proxy.cmd.Process.Pid)
+	defer proxy.Stop()
+	pids, err := procstat.Tree(proxy.PID())
 	if err != nil {
-		return load.Result{}, verdict{}, proxy.ended()
+		return load.Result{}, verdict{}, proxy.Ended()
 	}
 	options := s.options(e.sizes())
 	options.Port, options.PIDs = port, pids
-	options.TargetPIDs = []int{e.origin.cmd.Process.Pid}
+	options.TargetPIDs = []int{e.origin.PID()}
 	options.ProxyCore, options.LoadCore = e.proxyCore, e.loadCore
 	options.WarmUp, options.For = e.warmUp, e.count
 	if options.Mode == load.Hold {
@@ -179,7 +180,7 @@ func (e *env) measure(ctx context.Context, c candidate, s scenario) (load.Result
 		return load.Result{}, verdict{}, ctx.Err()
 	}
 	if err != nil {
-		return load.Result{}, verdict{reason: fmt.Sprintf("%v; %s printed: %s", err, c.name, proxy.printed())}, nil
+		return load.Result{}, verdict{reason: fmt.Sprintf("%v; %s printed: %s", err, c.name, proxy.Printed())}, nil
 	}
 	return result, e.limits.judge(options.Mode, s.units(e.sizes()), result), nil
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/weirlb/weir/bench/internal/child"
 )
 
 func main() {
@@ -108,7 +110,7 @@ func parse(args []string) (settings, error) {
 // installed are the candidates that are measured unless others are named: all, but Caddy only where it is at hand.
 func installed() []string {
 	names := candidateNames()
-	if _, err := findSystem("caddy"); err != nil {
+	if _, err := child.Find("caddy"); err != nil {
 		names = slices.DeleteFunc(names, func(n string) bool { return n == "caddy" })
 	}
 	return names

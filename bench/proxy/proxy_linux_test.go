@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weirlb/weir/bench/internal/child"
 	"github.com/weirlb/weir/bench/internal/procstat"
 )
 
@@ -70,8 +71,8 @@ func TestParseRefuses(t *testing.T) {
 // every way for half a second.
 func TestSmoke(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "report.json")
-	cmd, output, tmp := program(t, "-only", "floor", "-scenarios", "get,post,rate,sse,hold", "-rounds", "1", "-for", "100ms", "-warm-up", "50ms",
-		"-streams", "50", "-held", "50", "-tries", "1", "-keep-noisy", "-json", file)
+	cmd, output, tmp := program(t, "-only", "floor", "-scenarios", "get,post,rate,sse,hold", "-rounds", "1", "-for", "250ms", "-warm-up", "100ms",
+		"-streams", "50", "-held", "50", "-tries", "3", "-keep-noisy", "-json", file)
 	if err := cmd.Run(); err != nil {
 		t.Fatalf("%v\n%s", err, output)
 	}
@@ -98,7 +99,7 @@ func TestSmoke(t *testing.T) {
 
 // nginx stands for all that speak TLS.
 func TestSmokeTLS(t *testing.T) {
-	if _, err := findSystem("nginx"); err != nil {
+	if _, err := child.Find("nginx"); err != nil {
 		t.Skip("nginx is not installed: sh scripts/deps.sh")
 	}
 	cmd, output, _ := program(t, "-only", "nginx", "-scenarios", "tls,handshake", "-rounds", "1", "-for", "200ms", "-warm-up", "50ms",

@@ -11,6 +11,7 @@ import (
 
 	"github.com/weirlb/weir/bench/internal/load"
 	"github.com/weirlb/weir/bench/internal/ratio"
+	"github.com/weirlb/weir/bench/internal/table"
 )
 
 // references are the candidates that others are compared with.
@@ -116,15 +117,15 @@ func newWay(scenario, candidate string, byRound map[int]load.Result) way {
 }
 
 // costs is the table of medians and spans.
-func (r *report) costs() *table {
-	t := &table{title: fmt.Sprintf("The proxy's own CPU time and memory: median (min–max), rounds: %d", r.Rounds)}
-	t.add(append([]string{""}, r.Candidates...)...)
+func (r *report) costs() *table.Table {
+	t := &table.Table{Title: fmt.Sprintf("The proxy's own CPU time and memory: median (min–max), rounds: %d", r.Rounds)}
+	t.Add(append([]string{""}, r.Candidates...)...)
 	for _, row := range r.Rows {
 		cells := []string{row.Name}
 		for _, name := range r.Candidates {
 			cells = append(cells, format(row.Sums[name], r.Rounds))
 		}
-		t.add(cells...)
+		t.Add(cells...)
 	}
 	return t
 }
@@ -152,33 +153,33 @@ func (r *report) pairs() []pair {
 }
 
 // comparison is the table of same-round ratios, or nil when nothing compares.
-func (r *report) comparison() *table {
+func (r *report) comparison() *table.Table {
 	pairs := r.pairs()
 	if len(pairs) == 0 {
 		return nil
 	}
-	t := &table{title: "Same-round ratios, below 1 is less: median (min–max)"}
+	t := &table.Table{Title: "Same-round ratios, below 1 is less: median (min–max)"}
 	heading := []string{""}
 	for _, p := range pairs {
 		heading = append(heading, p.name+" / "+p.reference)
 	}
-	t.add(heading...)
+	t.Add(heading...)
 	for _, row := range r.Rows {
 		cells := []string{row.Name}
 		for _, p := range pairs {
 			cells = append(cells, format(row.Ratios[p.name][p.reference], r.Rounds))
 		}
-		t.add(cells...)
+		t.Add(cells...)
 	}
 	return t
 }
 
 // course is the table of what happened meanwhile.
-func (r *report) course() *table {
-	t := &table{title: "What happened meanwhile, medians; context, not a comparison: load and target share one core"}
-	t.add("", "", "per second", "core busy", "latency p50 ms", "p99 ms")
+func (r *report) course() *table.Table {
+	t := &table.Table{Title: "What happened meanwhile, medians; context, not a comparison: load and target share one core"}
+	t.Add("", "", "per second", "core busy", "latency p50 ms", "p99 ms")
 	for _, w := range r.Ways {
-		t.add(w.Scenario, w.Candidate, fmt.Sprintf("%.0f", w.PerSecond), fmt.Sprintf("%.0f %%", 100*w.Busy),
+		t.Add(w.Scenario, w.Candidate, fmt.Sprintf("%.0f", w.PerSecond), fmt.Sprintf("%.0f %%", 100*w.Busy),
 			fmt.Sprintf("%.2f", w.MedianMS), fmt.Sprintf("%.2f", w.P99MS))
 	}
 	return t
@@ -244,8 +245,8 @@ func (r *report) provenance() string {
 	return b.String()
 }
 
-func (r *report) tables() []*table {
-	tables := []*table{r.costs()}
+func (r *report) tables() []*table.Table {
+	tables := []*table.Table{r.costs()}
 	if t := r.comparison(); t != nil {
 		tables = append(tables, t)
 	}
@@ -268,11 +269,11 @@ func list(title string, items []string) string {
 	return fmt.Sprintf("%s (%d):\n\n- %s", title, len(items), strings.Join(items, "\n- "))
 }
 
-func (r *report) text() string { return r.render((*table).text) }
+func (r *report) text() string { return r.render((*table.Table).Text) }
 
-func (r *report) markdown() string { return r.render((*table).markdown) }
+func (r *report) markdown() string { return r.render((*table.Table).Markdown) }
 
-func (r *report) render(render func(*table) string) string {
+func (r *report) render(render func(*table.Table) string) string {
 	var parts []string
 	for _, t := range r.tables() {
 		parts = append(parts, render(t))

@@ -10,6 +10,7 @@ import (
 
 	"github.com/weirlb/weir/bench/internal/load"
 	"github.com/weirlb/weir/bench/internal/procstat"
+	"github.com/weirlb/weir/bench/internal/table"
 )
 
 // second returns a measurement of one second with the given µs per unit.
@@ -92,7 +93,7 @@ func TestReport(t *testing.T) {
   get  nginx  50000       110 %      1.00            2.00
 `,
 	} {
-		got := map[string]*table{"costs": r.costs(), "comparison": r.comparison(), "course": r.course()}[name].text()
+		got := map[string]*table.Table{"costs": r.costs(), "comparison": r.comparison(), "course": r.course()}[name].Text()
 		if got != want {
 			t.Errorf("%s:\n%s\nwant:\n%s", name, got, want)
 		}

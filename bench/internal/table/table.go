@@ -1,4 +1,5 @@
-package main
+// Package table lays out what benchmarks report.
+package table
 
 import (
 	"fmt"
@@ -6,16 +7,17 @@ import (
 	"unicode/utf8"
 )
 
-// table is a heading row and rows of as many cells.
-type table struct {
-	title string
+// Table is a heading row and rows of as many cells.
+type Table struct {
+	Title string
 	rows  [][]string // the first is the heading
 }
 
-func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
+// Add appends a row.
+func (t *Table) Add(cells ...string) { t.rows = append(t.rows, cells) }
 
-// text renders the table with columns padded by spaces.
-func (t *table) text() string {
+// Text renders the table with columns padded by spaces.
+func (t *Table) Text() string {
 	var widths []int
 	for _, row := range t.rows {
 		for i, cell := range row {
@@ -26,7 +28,7 @@ func (t *table) text() string {
 		}
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n", t.title)
+	fmt.Fprintf(&b, "%s\n", t.Title)
 	for _, row := range t.rows {
 		for i, cell := range row {
 			b.WriteString("  " + cell)
@@ -39,10 +41,10 @@ func (t *table) text() string {
 	return b.String()
 }
 
-// markdown renders the table for a README.
-func (t *table) markdown() string {
+// Markdown renders the table for a README.
+func (t *Table) Markdown() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "**%s**\n\n", t.title)
+	fmt.Fprintf(&b, "**%s**\n\n", t.Title)
 	for i, row := range t.rows {
 		fmt.Fprintf(&b, "| %s |\n", strings.Join(row, " | "))
 		if i == 0 {
