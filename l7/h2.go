@@ -111,7 +111,7 @@ func (e *Engine) carryMux(before carrier, m *mux, c net.Conn) {
 		IdleTimeout:       s.KeepAlive,
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: maxStreams, MaxReceiveBufferPerStream: streamWindow, MaxReceiveBufferPerConnection: connWindow,
-			WriteByteTimeout: stuckAfter,
+			MaxReadFrameSize: 16 << 10, WriteByteTimeout: stuckAfter,
 		},
 		ErrorLog:                     log.New(io.Discard, "", 0),
 		DisableGeneralOptionsHandler: true,

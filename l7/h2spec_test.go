@@ -1,0 +1,85 @@
+package l7
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/summerwind/h2spec/config"
+	"github.com/summerwind/h2spec/generic"
+	"github.com/summerwind/h2spec/hpack"
+	"github.com/summerwind/h2spec/http2"
+	"github.com/summerwind/h2spec/spec"
+)
+
+// otherwise are the cases of h2spec that are answered in another way than it wants, and why. All but the last are how net/http does it.
+var otherwise = map[string]string{
+	"http2/6.5.3/1":   "SETTINGS that say one thing twice end the connection: that they are malformed is not in the RFC, but nobody needs them",
+	"http2/8.1.2.2/1": "a head with headers of HTTP/1.1 connections is answered 400 (RFC 9113 8.1.1 lets a server answer what is malformed)",
+	"http2/8.1.2.2/2": "so is TE with more than trailers",
+	"http2/3.5/2":     "without TLS, what does not begin as HTTP/2 is malformed HTTP/1.1 and answered in its words, before the connection ends",
+}
+
+// TestH2Spec holds HTTP/2 to all cases of h2spec, the strict ones included, but for those named above.
+func TestH2Spec(t *testing.T) {
+	if testing.Short() {
+		t.Skip("h2spec waits a lot")
+	}
+	addr := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		w.Write(make([]byte, 1000))
+	})
+	onEvery(t, 0, []string{addr}, func(t *testing.T, p *proxy, way way) {
+		u, err := url.Parse(way.url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		host, port, _ := net.SplitHostPort(u.Host)
+		n, _ := strconv.Atoi(port)
+		c := &config.Config{
+			Host: host, Port: n, Path: "/", Timeout: 2 * time.Second, MaxHeaderLen: 4000, Strict: true, TLS: way.tls, Insecure: true,
+		}
+		passed := 0
+		for _, g := range []*spec.TestGroup{generic.Spec(), http2.Spec(), hpack.Spec()} {
+			passed += runSpecs(t, c, g)
+		}
+		t.Logf("%d cases passed", passed)
+		until(t, "every slot is free again", func() bool { return p.pool.Stats(time.Now()).InFlight == 0 })
+	})
+}
+
+func runSpecs(t *testing.T, c *config.Config, g *spec.TestGroup) (passed int) {
+	for i, tc := range append(g.Tests, g.StrictTests...) {
+		conn, err := spec.Dial(c)
+		if err != nil {
+			t.Fatalf("%s/%d: %v", g.ID(), i+1, err)
+		}
+		err = tc.Run(c, conn)
+		conn.Close()
+		if why := otherwise[fmt.Sprintf("%s/%d", g.ID(), i+1)]; why != "" && err != nil {
+			t.Logf("%s/%d: %s: otherwise: %s", g.ID(), i+1, tc.Desc, why)
+			continue
+		}
+		te, failed := err.(*spec.TestError)
+		switch {
+		case failed:
+			t.Errorf("%s/%d: %s: it must: %s; expected %v, got %s", g.ID(), i+1, tc.Desc, tc.Requirement, te.Expected, te.Actual)
+		case errors.Is(err, spec.ErrSkipped):
+			t.Logf("%s/%d: %s: skipped", g.ID(), i+1, tc.Desc)
+		case err != nil:
+			t.Errorf("%s/%d: %s: %v", g.ID(), i+1, tc.Desc, err)
+		default:
+			passed++
+		}
+	}
+	for _, sub := range g.Groups {
+		passed += runSpecs(t, c, sub)
+	}
+	return passed
+}
