@@ -1,0 +1,60 @@
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+)
+
+var caseNames = []string{equal, unequal, churn, shortest}
+
+// candidatesOf is who takes part in each case; with nginx and HAProxy a target cannot come without a restart of their processes, and neither knows which
+// request is short.
+var candidatesOf = map[string][]candidate{
+	equal:    {ownQueue, weirDefault, haproxyMaxconn, haproxyLeast, nginxLeast, nginxRobin},
+	unequal:  {ownQueue, weirDefault, haproxyMaxconn, haproxyLeast, nginxLeast},
+	churn:    {weirDefault},
+	shortest: {weirShortest},
+}
+
+// mixesOf are the service times of each case, as far as they are asked for.
+var mixesOf = map[string][]string{
+	equal: {"two", "trace"}, unequal: {"two"}, churn: {"two"}, shortest: {"two", "trace"},
+}
+
+// plan lays out all cells: the same arrivals and service times for all candidates, and for all loads but for the time between arrivals.
+func plan(o options) ([]*cell, error) {
+	random := rand.New(rand.NewPCG(o.seed, 586))
+	gaps := exponential(o.requests, random)
+	two := twoPoint(o.requests, random)
+	trace, err := heavyTailed(o.requests, random, o.traces)
+	if err != nil {
+		return nil, err
+	}
+	var cells []*cell
+	for _, kind := range o.cases {
+		for _, m := range []mix{two, trace} {
+			if !slices.Contains(o.mixes, m.name) || !slices.Contains(mixesOf[kind], m.name) {
+				continue
+			}
+			for _, load := range o.loads {
+				for i, c := range candidatesOf[kind] {
+					if !slices.Contains(o.only, c.program) {
+						continue
+					}
+					n := len(cells)
+					cells = append(cells, &cell{
+						kind: kind, mix: m, load: load, candidate: c,
+						jobs: m.arrivals(gaps, load, o.speed), site: &site{Name: fmt.Sprintf("pool%d", n), Method: c.method},
+						offset: scaled(time.Duration(slices.Index(caseNames, kind)*211+i*137)*time.Millisecond, o.speed),
+					})
+				}
+			}
+		}
+	}
+	if len(cells) == 0 {
+		return nil, fmt.Errorf("nothing is left to measure with these -cases, -mixes and -only")
+	}
+	return cells, nil
+}

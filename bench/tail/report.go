@@ -1,0 +1,272 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/weirlb/weir/bench/internal/child"
+	"github.com/weirlb/weir/bench/internal/table"
+)
+
+// report is everything a run found, as -json writes it.
+type report struct {
+	Date     time.Time         `json:"date"`
+	Cores    int               `json:"cores"`
+	Go       string            `json:"go"`
+	Versions map[string]string `json:"versions"`
+	Requests int               `json:"requests"` // of each row
+	Speed    float64           `json:"speed"`
+	Seed     uint64            `json:"seed"`
+	Mixes    map[string]string `json:"mixes"`
+	Usage    usage             `json:"usage"`
+	Reloads  int               `json:"reloads"`
+	Longest  time.Duration     `json:"longest_reload_ns"`
+	Late     waits             `json:"late"` // how much later than planned requests left
+	Rows     []row             `json:"rows"`
+}
+
+// waits sums up waits in milliseconds, in real time: as if the speed had been 1.
+type waits struct {
+	Mean float64 `json:"mean_ms"`
+	P50  float64 `json:"p50_ms"`
+	P95  float64 `json:"p95_ms"`
+	P99  float64 `json:"p99_ms"`
+	Max  float64 `json:"max_ms"`
+}
+
+func sum(durations []time.Duration, speed float64) waits {
+	sorted := slices.Sorted(slices.Values(durations))
+	if len(sorted) == 0 {
+		return waits{}
+	}
+	ms := func(d float64) float64 { return d * speed / float64(time.Millisecond) }
+	// The nearest rank: the least value that at least the share q of all does not exceed.
+	at := func(q float64) float64 { return ms(float64(sorted[int(math.Ceil(q*float64(len(sorted))))-1])) }
+	total := 0.0
+	for _, d := range sorted {
+		total += float64(d)
+	}
+	return waits{Mean: ms(total / float64(len(sorted))), P50: at(0.5), P95: at(0.95), P99: at(0.99), Max: at(1)}
+}
+
+// row is one candidate, or an ideal, under one load.
+type row struct {
+	Case      string  `json:"case"`
+	Mix       string  `json:"mix"`
+	Load      float64 `json:"load"`
+	Candidate string  `json:"candidate"`
+	waits
+	MeanRatio float64 `json:"mean_ratio,omitempty"` // to the ideal first-come queue
+	P99Ratio  float64 `json:"p99_ratio,omitempty"`
+	Failed    int     `json:"failed,omitempty"`
+	Failure   string  `json:"failure,omitempty"` // the first
+	Refused   string  `json:"not_offered,omitempty"`
+}
+
+const (
+	idealFirst    = "ideal queue, computed"
+	idealShortest = "ideal shortest first, computed"
+)
+
+func (e *env) report(ctx context.Context, u usage) *report {
+	r := &report{
+		Date: time.Now().UTC().Truncate(time.Second), Cores: runtime.NumCPU(), Go: runtime.Version(), Versions: make(map[string]string),
+		Requests: e.requests, Speed: e.speed, Seed: e.seed, Mixes: make(map[string]string), Usage: u,
+		Reloads: e.churned.reloads, Longest: e.churned.longest,
+	}
+	for name, arg := range map[string]string{weir: "version", nginx: "-v", haproxy: "-v"} {
+		if path := e.programs[name]; path != "" {
+			r.Versions[name] = child.Version(ctx, path, arg)
+		}
+	}
+	var late []time.Duration
+	for i, c := range e.cells {
+		r.Mixes[c.mix.name] = c.mix.title
+		base := sum(c.base, e.speed)
+		entry := func(name string, w waits) row {
+			return row{Case: c.kind, Mix: c.mix.name, Load: c.load, Candidate: name, waits: w, MeanRatio: w.Mean / base.Mean, P99Ratio: w.P99 / base.P99}
+		}
+		if previous := e.cells[max(0, i-1)]; i == 0 || previous.kind != c.kind || previous.mix.name != c.mix.name || previous.load != c.load {
+			r.Rows = append(r.Rows, entry(idealFirst, base))
+			if c.best != nil {
+				r.Rows = append(r.Rows, entry(idealShortest, sum(c.best, e.speed)))
+			}
+		}
+		measured, failed, failure := c.measured()
+		row := entry(c.candidate.title, sum(measured, e.speed))
+		row.Failed, row.Failure, row.Refused = failed, failure, c.refused
+		r.Rows = append(r.Rows, row)
+		for _, s := range c.samples {
+			late = append(late, s.late)
+		}
+	}
+	r.Late = sum(late, 1)
+	return r
+}
+
+// measured are the waits of the requests that were answered, and how many were not.
+func (c *cell) measured() (waits []time.Duration, failed int, failure string) {
+	for _, s := range c.samples {
+		if s.failure == "" {
+			waits = append(waits, s.wait)
+			continue
+		}
+		if failed == 0 {
+			failure = s.failure
+		}
+		failed++
+	}
+	return waits, failed, failure
+}
+
+// aim is what Weir's rows of a case are to reach: ratios to the ideal first-come queue.
+type aim struct {
+	text      string
+	mean, p99 float64
+	at        func(load float64) bool
+}
+
+var (
+	always = func(float64) bool { return true }
+	aims   = map[string]aim{
+		equal:    {"mean and p99 at most 1.03 of the ideal", 1.03, 1.03, always},
+		unequal:  {"mean and p99 at most 1.03 of the ideal", 1.03, 1.03, always},
+		churn:    {"mean and p99 at most 1.03 of the ideal", 1.03, 1.03, always},
+		shortest: {"at 0.9, mean at most 0.6 and p99 at most 1.2 of the ideal first-come queue", 0.6, 1.2, func(load float64) bool { return load == 0.9 }},
+	}
+	caseTitles = map[string]string{
+		equal:    "eight equal targets",
+		unequal:  "eight unequal targets, speeds and weights 1:2:4, as fast as eight equal ones together",
+		churn:    "eight targets, of which every 10 s one goes and a new one comes (weir reload)",
+		shortest: "eight equal targets, shortest_first by the header " + stepsHeader,
+	}
+)
+
+// verdict is whether a row reaches its aim; nothing for rows without one.
+func (r row) verdict() string {
+	a := aims[r.Case]
+	if !strings.HasPrefix(r.Candidate, "Weir") || !a.at(r.Load) || r.Refused != "" {
+		return ""
+	}
+	// As the table shows it: two digits.
+	if round(r.MeanRatio) <= a.mean && round(r.P99Ratio) <= a.p99 && r.Failed == 0 {
+		return "reached"
+	}
+	return "missed"
+}
+
+func round(v float64) float64 { return math.Round(v*100) / 100 }
+
+// tables are one for each case and mix.
+func (r *report) tables() []*table.Table {
+	var tables []*table.Table
+	var t *table.Table
+	for i, w := range r.Rows {
+		if i == 0 || w.Case != r.Rows[i-1].Case || w.Mix != r.Rows[i-1].Mix {
+			t = &table.Table{Title: fmt.Sprintf("Waits in ms: %s; %s. Aim: %s", caseTitles[w.Case], r.Mixes[w.Mix], aims[w.Case].text)}
+			t.Add("load", "", "mean", "p50", "p95", "p99", "longest", "mean / ideal", "p99 / ideal", "aim")
+			tables = append(tables, t)
+		}
+		load := ""
+		if w.Candidate == idealFirst {
+			load = fmt.Sprintf("%g", w.Load)
+		}
+		switch {
+		case w.Refused != "":
+			t.Add(load, w.Candidate, "not offered: "+w.Refused, "", "", "", "", "", "", "")
+			continue
+		case w.Failed > 0:
+			t.Add(load, w.Candidate, digits(w.Mean), digits(w.P50), digits(w.P95), digits(w.P99), digits(w.Max),
+				fmt.Sprintf("%.2f", w.MeanRatio), fmt.Sprintf("%.2f", w.P99Ratio), fmt.Sprintf("%d FAILED: %s", w.Failed, w.Failure))
+			continue
+		}
+		t.Add(load, w.Candidate, digits(w.Mean), digits(w.P50), digits(w.P95), digits(w.P99), digits(w.Max),
+			fmt.Sprintf("%.2f", w.MeanRatio), fmt.Sprintf("%.2f", w.P99Ratio), w.verdict())
+	}
+	return tables
+}
+
+func digits(v float64) string {
+	if v < 9.95 {
+		return fmt.Sprintf("%.1f", v)
+	}
+	return fmt.Sprintf("%.0f", v)
+}
+
+// remarks are the sentences below the tables.
+func (r *report) remarks() []string {
+	lines := []string{
+		fmt.Sprintf("A wait is the time from when a request should have left to its whole answer, less the target's work on it. %d requests a row, the same for all candidates of a load, open loop, seed %d.",
+			r.Requests, r.Seed),
+		fmt.Sprintf("The machine: %d cores %.0f %% busy with everything that ran on it, %.1f %% stolen; requests left %.2f ms late in the mean, %.1f ms at p99. `%s` shows what that and the sockets add without a proxy.",
+			r.Cores, 100*r.Usage.Busy, 100*r.Usage.Stolen, r.Late.Mean, r.Late.P99, ownQueue.title),
+	}
+	if r.Speed != 1 {
+		lines = append(lines, fmt.Sprintf("Run %g times as fast; times above are those of real time, so that overheads look %g times as large as they are.", r.Speed, r.Speed))
+	}
+	if r.Reloads > 0 {
+		lines = append(lines, fmt.Sprintf("Targets came and went in %d reloads; the longest took %v.", r.Reloads, r.Longest.Round(time.Millisecond)))
+	}
+	where := fmt.Sprintf("%s, %s.", r.Date.Format(time.DateOnly), r.Go)
+	for _, name := range []string{weir, nginx, haproxy} {
+		if v := r.Versions[name]; v != "" {
+			where += " " + name + ": " + v + "."
+		}
+	}
+	return append(lines, where)
+}
+
+func (r *report) text() string { return r.render((*table.Table).Text) }
+
+func (r *report) render(draw func(*table.Table) string) string {
+	var b strings.Builder
+	for _, t := range r.tables() {
+		b.WriteString("\n" + draw(t))
+	}
+	b.WriteString("\n" + strings.Join(r.remarks(), "\n") + "\n")
+	return b.String()
+}
+
+// save writes the files whose names are not empty.
+func (r *report) save(jsonFile, markdownFile string) error {
+	if jsonFile != "" {
+		text, err := json.MarshalIndent(r, "", "\t")
+		if err != nil {
+			return fmt.Errorf("writing the report as JSON: %w", err)
+		}
+		if err := write(jsonFile, append(text, '\n')); err != nil {
+			return fmt.Errorf("-json: %w", err)
+		}
+	}
+	if markdownFile != "" {
+		if err := write(markdownFile, []byte(strings.TrimLeft(r.render((*table.Table).Markdown), "\n"))); err != nil {
+			return fmt.Errorf("-markdown: %w", err)
+		}
+	}
+	return nil
+}
+
+func write(file string, text []byte) error {
+	return errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, text, 0o644))
+}
+
+// failures is an error when a request was not answered: a row with failures compares nothing.
+func (r *report) failures() error {
+	failed := 0
+	for _, w := range r.Rows {
+		failed += w.Failed
+	}
+	if failed > 0 {
+		return fmt.Errorf("%d requests failed; the rows that say so compare nothing", failed)
+	}
+	return nil
+}
