@@ -6,7 +6,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 # Linux on two cores: the race detector and real servers need more than the default ten minutes' patience on a busy day.
 TEST_TIMEOUT ?= 20m
 
-.PHONY: demo test build assets deps lint fuzz bench bench-proxy bench-azure clean
+.PHONY: demo test build assets deps lint fuzz bench bench-proxy bench-azure bench-tail clean
 
 ## demo: build Weir and watch it balance, hold and scale in about three minutes
 demo: build
@@ -48,6 +48,10 @@ bench-proxy: deps build
 ## bench-azure: ten minutes of real LLM traffic against a pool that scales from zero
 bench-azure: build
 	$(GO) run ./bench/azure --weir $(BIN) $(ARGS)
+
+## bench-tail: how long requests wait beside the ideal queue, nginx and HAProxy
+bench-tail: deps build
+	$(GO) run ./bench/tail -weir $(BIN) $(ARGS)
 
 clean:
 	rm -rf bin bench/out

@@ -37,6 +37,7 @@ type candidate struct {
 var (
 	ownQueue       = candidate{"one queue, no proxy", direct, ""}
 	weirDefault    = candidate{"Weir", weir, ""}
+	weirResponse   = candidate{"Weir, least_response_time", weir, "least_response_time"}
 	weirShortest   = candidate{"Weir, shortest_first", weir, "shortest_first"}
 	nginxLeast     = candidate{"nginx least_conn", nginx, "least_conn"}
 	nginxRobin     = candidate{"nginx round robin", nginx, "round_robin"}

@@ -35,8 +35,8 @@ type cell struct {
 	load      float64
 	candidate candidate
 	jobs      []job
-	base      []time.Duration // waits in the ideal first-come queue
-	best      []time.Duration // waits in the ideal shortest-first queue, of the case shortest
+	base      []outcome // in the ideal first-come queue
+	best      []outcome // in the ideal shortest-first queue, of the case shortest
 
 	targets []*target
 	site    *site
@@ -49,7 +49,7 @@ type cell struct {
 
 // sample is one request as it went.
 type sample struct {
-	wait    time.Duration // from when it should have left to the whole answer, less the target's work on it
+	outcome               // the wait is from when it should have left to the whole answer, less the target's work on it
 	late    time.Duration // how much later it left than it should have
 	failure string
 }
@@ -177,7 +177,7 @@ func (c *cell) send(ctx context.Context, j job, due time.Time) (s sample) {
 		s.failure = err.Error()
 		return s
 	}
-	s.wait = max(0, time.Since(due)-service)
+	s.outcome = outcome{wait: max(0, time.Since(due)-service), service: service}
 	return s
 }
 

@@ -12,6 +12,11 @@ type server struct {
 	from, until time.Duration
 }
 
+// outcome is how it went with one job: how long it waited, and how long the server worked on it.
+type outcome struct {
+	wait, service time.Duration
+}
+
 // order says whether waiting job a goes before b, which came earlier.
 type order func(a, b job) bool
 
@@ -21,8 +26,8 @@ func shortestFirst(a, b job) bool { return a.service < b.service }
 // ideal computes how long each job waits when one queue stands before all servers, a free server always takes who is next by the order, and a
 // job that finds several free takes the fastest. Jobs are sorted by arrival. Nothing takes any time but the service: this is the multi-server queue itself
 // (for fifo the recursion of Kiefer and Wolfowitz, 1955), not an estimate.
-func ideal(jobs []job, servers []server, before order) []time.Duration {
-	waits := make([]time.Duration, len(jobs))
+func ideal(jobs []job, servers []server, before order) []outcome {
+	done := make([]outcome, len(jobs))
 	free := make([]time.Duration, len(servers)) // when each server is
 	for i, s := range servers {
 		free[i] = s.from
@@ -45,13 +50,13 @@ func ideal(jobs []job, servers []server, before order) []time.Duration {
 			}
 			j := waiting[next]
 			waiting = append(waiting[:next], waiting[next+1:]...)
-			waits[j] = now - jobs[j].at
-			free[s] = now + time.Duration(float64(jobs[j].service)/servers[s].speed)
+			done[j] = outcome{wait: now - jobs[j].at, service: time.Duration(float64(jobs[j].service) / servers[s].speed)}
+			free[s] = now + done[j].service
 			continue
 		}
 		now = upcoming(jobs, arrived, servers, free, now)
 	}
-	return waits
+	return done
 }
 
 // fastest is the fastest server that can begin a job now, -1 when none can.

@@ -13,7 +13,7 @@ var caseNames = []string{equal, unequal, churn, shortest}
 // request is short.
 var candidatesOf = map[string][]candidate{
 	equal:    {ownQueue, weirDefault, haproxyMaxconn, haproxyLeast, nginxLeast, nginxRobin},
-	unequal:  {ownQueue, weirDefault, haproxyMaxconn, haproxyLeast, nginxLeast},
+	unequal:  {ownQueue, weirDefault, weirResponse, haproxyMaxconn, haproxyLeast, nginxLeast},
 	churn:    {weirDefault},
 	shortest: {weirShortest},
 }

@@ -41,21 +41,27 @@ type waits struct {
 	P95  float64 `json:"p95_ms"`
 	P99  float64 `json:"p99_ms"`
 	Max  float64 `json:"max_ms"`
+	// Latency is the mean of wait and service together: with unequal targets it also says who was sent to slow ones.
+	Latency float64 `json:"latency_mean_ms"`
 }
 
-func sum(durations []time.Duration, speed float64) waits {
-	sorted := slices.Sorted(slices.Values(durations))
-	if len(sorted) == 0 {
+func sum(outcomes []outcome, speed float64) waits {
+	if len(outcomes) == 0 {
 		return waits{}
 	}
+	sorted := make([]time.Duration, len(outcomes))
+	total, latency := 0.0, 0.0
+	for i, o := range outcomes {
+		sorted[i] = o.wait
+		total += float64(o.wait)
+		latency += float64(o.wait + o.service)
+	}
+	slices.Sort(sorted)
 	ms := func(d float64) float64 { return d * speed / float64(time.Millisecond) }
 	// The nearest rank: the least value that at least the share q of all does not exceed.
 	at := func(q float64) float64 { return ms(float64(sorted[int(math.Ceil(q*float64(len(sorted))))-1])) }
-	total := 0.0
-	for _, d := range sorted {
-		total += float64(d)
-	}
-	return waits{Mean: ms(total / float64(len(sorted))), P50: at(0.5), P95: at(0.95), P99: at(0.99), Max: at(1)}
+	n := float64(len(sorted))
+	return waits{Mean: ms(total / n), P50: at(0.5), P95: at(0.95), P99: at(0.99), Max: at(1), Latency: ms(latency / n)}
 }
 
 // row is one candidate, or an ideal, under one load.
@@ -88,7 +94,7 @@ func (e *env) report(ctx context.Context, u usage) *report {
 			r.Versions[name] = child.Version(ctx, path, arg)
 		}
 	}
-	var late []time.Duration
+	var late []outcome
 	for i, c := range e.cells {
 		r.Mixes[c.mix.name] = c.mix.title
 		base := sum(c.base, e.speed)
@@ -106,18 +112,18 @@ func (e *env) report(ctx context.Context, u usage) *report {
 		row.Failed, row.Failure, row.Refused = failed, failure, c.refused
 		r.Rows = append(r.Rows, row)
 		for _, s := range c.samples {
-			late = append(late, s.late)
+			late = append(late, outcome{wait: s.late})
 		}
 	}
 	r.Late = sum(late, 1)
 	return r
 }
 
-// measured are the waits of the requests that were answered, and how many were not.
-func (c *cell) measured() (waits []time.Duration, failed int, failure string) {
+// measured are the requests that were answered, and how many were not.
+func (c *cell) measured() (done []outcome, failed int, failure string) {
 	for _, s := range c.samples {
 		if s.failure == "" {
-			waits = append(waits, s.wait)
+			done = append(done, s.outcome)
 			continue
 		}
 		if failed == 0 {
@@ -125,7 +131,7 @@ func (c *cell) measured() (waits []time.Duration, failed int, failure string) {
 		}
 		failed++
 	}
-	return waits, failed, failure
+	return done, failed, failure
 }
 
 // aim is what Weir's rows of a case are to reach: ratios to the ideal first-come queue.
@@ -151,15 +157,22 @@ var (
 	}
 )
 
-// verdict is whether a row reaches its aim; nothing for rows without one.
-func (r row) verdict() string {
-	a := aims[r.Case]
-	if !strings.HasPrefix(r.Candidate, "Weir") || !a.at(r.Load) || r.Refused != "" {
+// verdict is whether a row of Weir reaches its aim; nothing for rows without one. One that is missed without a proxy too is missed by the
+// machine.
+func (r *report) verdict(w row) string {
+	a := aims[w.Case]
+	if !strings.HasPrefix(w.Candidate, "Weir") || !a.at(w.Load) || w.Refused != "" {
 		return ""
 	}
 	// As the table shows it: two digits.
-	if round(r.MeanRatio) <= a.mean && round(r.P99Ratio) <= a.p99 && r.Failed == 0 {
+	reaches := func(w row) bool { return round(w.MeanRatio) <= a.mean && round(w.P99Ratio) <= a.p99 && w.Failed == 0 }
+	if reaches(w) {
 		return "reached"
+	}
+	if slices.ContainsFunc(r.Rows, func(d row) bool {
+		return d.Candidate == ownQueue.title && d.Case == w.Case && d.Mix == w.Mix && d.Load == w.Load && !reaches(d)
+	}) {
+		return "missed, as without a proxy"
 	}
 	return "missed"
 }
@@ -173,24 +186,23 @@ func (r *report) tables() []*table.Table {
 	for i, w := range r.Rows {
 		if i == 0 || w.Case != r.Rows[i-1].Case || w.Mix != r.Rows[i-1].Mix {
 			t = &table.Table{Title: fmt.Sprintf("Waits in ms: %s; %s. Aim: %s", caseTitles[w.Case], r.Mixes[w.Mix], aims[w.Case].text)}
-			t.Add("load", "", "mean", "p50", "p95", "p99", "longest", "mean / ideal", "p99 / ideal", "aim")
+			t.Add("load", "", "mean", "p50", "p95", "p99", "longest", "mean latency", "mean / ideal", "p99 / ideal", "aim")
 			tables = append(tables, t)
 		}
 		load := ""
 		if w.Candidate == idealFirst {
 			load = fmt.Sprintf("%g", w.Load)
 		}
+		note := r.verdict(w)
 		switch {
 		case w.Refused != "":
-			t.Add(load, w.Candidate, "not offered: "+w.Refused, "", "", "", "", "", "", "")
+			t.Add(load, w.Candidate, "not offered: "+w.Refused, "", "", "", "", "", "", "", "")
 			continue
 		case w.Failed > 0:
-			t.Add(load, w.Candidate, digits(w.Mean), digits(w.P50), digits(w.P95), digits(w.P99), digits(w.Max),
-				fmt.Sprintf("%.2f", w.MeanRatio), fmt.Sprintf("%.2f", w.P99Ratio), fmt.Sprintf("%d FAILED: %s", w.Failed, w.Failure))
-			continue
+			note = fmt.Sprintf("%d FAILED: %s", w.Failed, w.Failure)
 		}
-		t.Add(load, w.Candidate, digits(w.Mean), digits(w.P50), digits(w.P95), digits(w.P99), digits(w.Max),
-			fmt.Sprintf("%.2f", w.MeanRatio), fmt.Sprintf("%.2f", w.P99Ratio), w.verdict())
+		t.Add(load, w.Candidate, digits(w.Mean), digits(w.P50), digits(w.P95), digits(w.P99), digits(w.Max), digits(w.Latency),
+			fmt.Sprintf("%.2f", w.MeanRatio), fmt.Sprintf("%.2f", w.P99Ratio), note)
 	}
 	return tables
 }
@@ -216,13 +228,13 @@ func (r *report) remarks() []string {
 	if r.Reloads > 0 {
 		lines = append(lines, fmt.Sprintf("Targets came and went in %d reloads; the longest took %v.", r.Reloads, r.Longest.Round(time.Millisecond)))
 	}
-	where := fmt.Sprintf("%s, %s.", r.Date.Format(time.DateOnly), r.Go)
+	where := []string{r.Date.Format(time.DateOnly), r.Go}
 	for _, name := range []string{weir, nginx, haproxy} {
 		if v := r.Versions[name]; v != "" {
-			where += " " + name + ": " + v + "."
+			where = append(where, name+": "+v)
 		}
 	}
-	return append(lines, where)
+	return append(lines, strings.Join(where, ", ")+".")
 }
 
 func (r *report) text() string { return r.render((*table.Table).Text) }
