@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/weirlb/weir/pool"
 	"github.com/weirlb/weir/scale"
 	"github.com/weirlb/weir/telemetry"
 )
@@ -33,10 +34,20 @@ type Source interface {
 type Operator interface {
 	// Drain gives a target no new request until it is called with on false. target may be an instance's id.
 	Drain(pool, target string, on bool) error
+	// Override changes what is wanted of a target, whatever the config says: nil leaves a value as it is. clear takes all that was
+	// changed back first.
+	Override(pool, target string, o pool.Override, clear bool) error
 	// Scale sets a pool's capacity by hand, for forTime, without end when that is 0. desired < 0 gives it back to the policies.
 	Scale(pool string, desired int, forTime time.Duration) error
+}
+
+// Keeper is what can be done with Weir itself.
+type Keeper interface {
 	// Reload reads the file again. When it has a mistake, nothing changes and the error says what to mend.
 	Reload() error
+	// Upgrade has a new process of Weir take over, of the program that binary names or, with "", of the file that this one was started
+	// from. When that fails nothing changes.
+	Upgrade(binary string) (Upgrade, error)
 }
 
 // LogReader writes the last lines of an instance's output to w, and with follow what comes after, until ctx ends.
@@ -46,8 +57,10 @@ type LogReader func(ctx context.Context, pool, instance string, lines int, follo
 type Options struct {
 	Source   Source
 	Operator Operator  // nil: nothing can be changed
+	Keeper   Keeper    // nil: neither can Weir itself
 	Logs     LogReader // nil: no logs are shown
 	Token    string    // what every request must present; "" admits those that reach Weir under a loopback name
+	Known    bool      // clients have shown a certificate that the server verified: they need no loopback name
 	Version  string
 	Log      *slog.Logger // nil: nothing is logged
 }

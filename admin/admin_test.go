@@ -78,7 +78,7 @@ func serve(t *testing.T, o Options) *httptest.Server {
 func TestAnswers(t *testing.T) {
 	h := newHouse()
 	h.decisions = sampleDecisions(time.Now())
-	srv := serve(t, Options{Source: h, Operator: h, Version: "1.2.3"})
+	srv := serve(t, Options{Source: h, Operator: h, Keeper: h, Version: "1.2.3"})
 	for _, c := range []struct {
 		request
 		status int
@@ -109,6 +109,11 @@ func TestAnswers(t *testing.T) {
 		{request{method: "POST", path: "/v1/pools/images/scale", body: `{"desired":1,"for":"later"}`}, 400, `write \"30m\"`},
 		{request{method: "POST", path: "/v1/pools/images/scale", body: `{"desired":1,"until":3}`}, 400, `until`},
 		{request{method: "POST", path: "/v1/pools/images/scale", body: `three`}, 400, `the body is not`},
+		{request{method: "PATCH", path: "/v1/pools/api/targets/a", body: `{}`}, 400, `nothing is to be changed`},
+		{request{method: "PATCH", path: "/v1/pools/api/targets/a", body: `{"weight":0}`}, 400, `from 1 to 65535`},
+		{request{method: "PATCH", path: "/v1/pools/api/targets/a", body: `{"slots":-1}`}, 400, `or more`},
+		{request{method: "PATCH", path: "/v1/pools/api/targets/a", body: `{"wight":1}`}, 400, `wight`},
+		{request{method: "POST", path: "/v1/upgrade", body: `{"binary":"/tmp/x"}`}, 400, `set admin.token`},
 		{request{path: "/v1/pools/images/instances/x/logs"}, 501, `no logs`},
 		{request{path: "/"}, 200, `<title>Weir</title>`},
 		{request{path: "/main.js"}, 200, `import`},
@@ -130,7 +135,7 @@ func TestAnswers(t *testing.T) {
 
 func TestWhatIsAskedIsDone(t *testing.T) {
 	h := newHouse()
-	srv := serve(t, Options{Source: h, Operator: h})
+	srv := serve(t, Options{Source: h, Operator: h, Keeper: h})
 	for _, r := range []request{
 		{method: "POST", path: "/v1/pools/api/targets/10.0.0.1:9000/drain"},
 		{method: "DELETE", path: "/v1/pools/api/targets/10.0.0.1%3A9000/drain"},
@@ -138,6 +143,9 @@ func TestWhatIsAskedIsDone(t *testing.T) {
 		{method: "POST", path: "/v1/pools/images/scale", body: `{"desired":0}`},
 		{method: "DELETE", path: "/v1/pools/images/scale"},
 		{method: "POST", path: "/v1/reload"},
+		{method: "PATCH", path: "/v1/pools/api/targets/10.0.0.1:9000", body: `{"weight":3,"drain":false}`},
+		{method: "DELETE", path: "/v1/pools/api/targets/10.0.0.1:9000"},
+		{method: "POST", path: "/v1/upgrade"},
 	} {
 		if a, body := do(t, srv, r); a.StatusCode != 200 {
 			t.Errorf("%s %s answered %d %s", r.method, r.path, a.StatusCode, body)
@@ -146,6 +154,8 @@ func TestWhatIsAskedIsDone(t *testing.T) {
 	want := []string{
 		"drain api 10.0.0.1:9000 true", "drain api 10.0.0.1:9000 false",
 		"scale images 3 30m0s", "scale images 0 0s", "scale images -1 0s", "reload",
+		`override api 10.0.0.1:9000 {"Weight":3,"Slots":null,"Drain":false} false`,
+		`override api 10.0.0.1:9000 {"Weight":null,"Slots":null,"Drain":null} true`, "upgrade ",
 	}
 	if !slices.Equal(h.asked, want) {
 		t.Errorf("asked for %q, want %q", h.asked, want)
@@ -206,7 +216,7 @@ func TestTheTokenOpens(t *testing.T) {
 
 func TestForeignPagesChangeNothing(t *testing.T) {
 	h := newHouse()
-	srv := serve(t, Options{Source: h, Operator: h})
+	srv := serve(t, Options{Source: h, Operator: h, Keeper: h})
 	for _, header := range []map[string]string{{"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Origin": "https://evil.example"}} {
 		if a, _ := do(t, srv, request{method: "POST", path: "/v1/reload", header: header}); a.StatusCode != 403 {
 			t.Errorf("%v answered %d", header, a.StatusCode)

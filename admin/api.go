@@ -14,6 +14,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/weirlb/weir/pool"
 	"github.com/weirlb/weir/scale"
 	"github.com/weirlb/weir/telemetry"
 )
@@ -48,7 +49,12 @@ func (s *Server) routes(page fs.FS) http.Handler {
 	m.HandleFunc("DELETE /v1/pools/{pool}/scale", s.operate(func(o Operator, r *http.Request) error {
 		return o.Scale(r.PathValue("pool"), -1, 0)
 	}))
-	m.HandleFunc("POST /v1/reload", s.operate(func(o Operator, r *http.Request) error { return o.Reload() }))
+	m.HandleFunc("PATCH /v1/pools/{pool}/targets/{id}", s.operate(setTarget))
+	m.HandleFunc("DELETE /v1/pools/{pool}/targets/{id}", s.operate(func(o Operator, r *http.Request) error {
+		return o.Override(r.PathValue("pool"), r.PathValue("id"), pool.Override{}, true)
+	}))
+	m.HandleFunc("POST /v1/reload", s.keep(func(k Keeper, r *http.Request) (any, error) { return done, k.Reload() }))
+	m.HandleFunc("POST /v1/upgrade", s.keep(s.upgrade))
 	m.Handle("GET /", servePage(page))
 	return inJSON(m)
 }
@@ -131,14 +137,74 @@ func (s *Server) operate(do func(Operator, *http.Request) error) http.HandlerFun
 			refuse(w, http.StatusNotImplemented, "read_only", "this Weir can only be looked at")
 			return
 		}
-		r.Body = http.MaxBytesReader(w, r.Body, bodyMost)
-		if err := do(s.o.Operator, r); err != nil {
-			s.fail(w, err)
+		s.change(w, r, func() (any, error) { return done, do(s.o.Operator, r) })
+	}
+}
+
+// keep does as operate, with Weir itself.
+func (s *Server) keep(do func(Keeper, *http.Request) (any, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if s.o.Keeper == nil {
+			refuse(w, http.StatusNotImplemented, "read_only", "this Weir cannot be changed from here")
 			return
 		}
-		s.log.Info("a person or program changed something", "method", r.Method, "path", r.URL.Path, "from", r.RemoteAddr)
-		answer(w, map[string]bool{"ok": true})
+		s.change(w, r, func() (any, error) { return do(s.o.Keeper, r) })
 	}
+}
+
+// done is the answer to a request that has no other.
+var done = map[string]bool{"ok": true}
+
+func (s *Server) change(w http.ResponseWriter, r *http.Request, do func() (any, error)) {
+	r.Body = http.MaxBytesReader(w, r.Body, bodyMost)
+	result, err := do()
+	if err != nil {
+		s.fail(w, err)
+		return
+	}
+	s.log.Info("a person or program changed something", "method", r.Method, "path", r.URL.Path, "from", r.RemoteAddr)
+	answer(w, result)
+}
+
+// upgrade has a new process take over. Who may name a program has one run as this user: that takes a token or a certificate, where others
+// on this machine reach the API, too.
+func (s *Server) upgrade(k Keeper, r *http.Request) (any, error) {
+	var in struct {
+		Binary string `json:"binary"`
+	}
+	if err := decode(r, &in); err != nil && !errors.Is(err, io.EOF) {
+		return nil, invalid(`the body is not {"binary": "/usr/local/bin/weir"}, nor empty: ` + err.Error())
+	}
+	if in.Binary != "" && s.o.Token == "" && !s.o.Known {
+		return nil, invalid("without a token anyone on this machine could have a program of theirs run; set admin.token, or replace the file that Weir was started from and leave the binary out")
+	}
+	return k.Upgrade(in.Binary)
+}
+
+func setTarget(o Operator, r *http.Request) error {
+	var in struct {
+		Weight *int  `json:"weight"`
+		Slots  *int  `json:"slots"`
+		Drain  *bool `json:"drain"`
+	}
+	switch err := decode(r, &in); {
+	case err != nil:
+		return invalid(`the body is not {"weight": 2, "slots": 4, "drain": false}, of which each may be left out: ` + err.Error())
+	case in.Weight == nil && in.Slots == nil && in.Drain == nil:
+		return invalid(`nothing is to be changed: write "weight", "slots" or "drain"; DELETE takes all changes back`)
+	case in.Weight != nil && (*in.Weight < 1 || *in.Weight > 65535):
+		return invalid(`"weight" is from 1 to 65535; to give the target nothing, write "drain": true`)
+	case in.Slots != nil && *in.Slots < 0:
+		return invalid(`"slots" is 0, for no limit, or more`)
+	}
+	return o.Override(r.PathValue("pool"), r.PathValue("id"), pool.Override{Weight: in.Weight, Slots: in.Slots, Drain: in.Drain}, false)
+}
+
+// decode reads a body strictly.
+func decode(r *http.Request, into any) error {
+	d := json.NewDecoder(r.Body)
+	d.DisallowUnknownFields()
+	return d.Decode(into)
 }
 
 func setScale(o Operator, r *http.Request) error {
@@ -146,9 +212,7 @@ func setScale(o Operator, r *http.Request) error {
 		Desired *int   `json:"desired"`
 		For     string `json:"for"`
 	}
-	d := json.NewDecoder(r.Body)
-	d.DisallowUnknownFields()
-	if err := d.Decode(&in); err != nil {
+	if err := decode(r, &in); err != nil {
 		return invalid(`the body is not {"desired": 3, "for": "30m"}: ` + err.Error())
 	}
 	if in.Desired == nil || *in.Desired < 0 {

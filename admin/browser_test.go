@@ -86,7 +86,7 @@ func screenshot(t *testing.T, ctx context.Context, name string) {
 
 func dashboard(t *testing.T, h *house) (*Server, *httptest.Server) {
 	t.Helper()
-	s := New(Options{Source: h, Operator: h, Version: "1.2.3"})
+	s := New(Options{Source: h, Operator: h, Keeper: h, Version: "1.2.3"})
 	now := time.Now()
 	for i := range 300 {
 		s.history.add(busyStatus(h.started, now.Add(time.Duration(i-301)*time.Second)))

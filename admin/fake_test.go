@@ -2,12 +2,14 @@ package admin
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/weirlb/weir/pool"
 	"github.com/weirlb/weir/scale"
 	"github.com/weirlb/weir/telemetry"
 )
@@ -73,7 +75,16 @@ func (h *house) Scale(pool string, desired int, forTime time.Duration) error {
 	return h.ask(fmt.Sprintf("scale %s %d %v", pool, desired, forTime))
 }
 
+func (h *house) Override(pool, target string, o pool.Override, clear bool) error {
+	b, _ := json.Marshal(o)
+	return h.ask(fmt.Sprintf("override %s %s %s %v", pool, target, b, clear))
+}
+
 func (h *house) Reload() error { return h.ask("reload") }
+
+func (h *house) Upgrade(binary string) (Upgrade, error) {
+	return Upgrade{PID: 4712, Generation: 3}, h.ask("upgrade " + binary)
+}
 
 // busyStatus is a Weir on a busy day: images grow while requests wait, chat is calm, a static pool has lost a target.
 func busyStatus(started, now time.Time) Status {
@@ -117,7 +128,7 @@ func busyStatus(started, now time.Time) Status {
 		api.Targets = append(api.Targets, Target{ID: id, Address: id, State: state, Since: now.Add(-time.Duration(i+1) * 7 * time.Minute), Weight: 1, InFlight: 2 - i, Requests: 634_000, Failures: uint64(i)})
 	}
 	api.Targets[2].Reason = "3 checks failed: connection refused"
-	s := Status{Version: "1.2.3", Started: started, Time: now, Listeners: []Listener{{":8080", 37}}, Pools: []Pool{api, chat, images}}
+	s := Status{Version: "1.2.3", Started: started, Time: now, Listeners: []Listener{{Address: ":8080", Connections: 37}}, Pools: []Pool{api, chat, images}}
 	for i := range s.Pools {
 		p := &s.Pools[i]
 		for _, in := range p.Instances {

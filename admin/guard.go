@@ -29,8 +29,8 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		switch {
 		case s.o.Token == "":
-			if !loopbackHost(r.Host) {
-				refuse(w, http.StatusForbidden, "host", "without a token Weir answers only under a loopback name such as 127.0.0.1 or localhost; set admin.token to be reached as "+quoted(r.Host))
+			if !s.o.Known && !loopbackHost(r.Host) {
+				refuse(w, http.StatusForbidden, "host", "without a token Weir answers only under a loopback name such as 127.0.0.1 or localhost; set admin.token, or admin.tls.client_ca, to be reached as "+quoted(r.Host))
 				return
 			}
 		case s.enter(w, r):

@@ -8,17 +8,39 @@ import (
 
 // Status is all of Weir at one moment, as GET /v1/status answers. Names that end in _s are seconds, in _bytes bytes.
 type Status struct {
-	Version   string     `json:"version"`
-	Started   time.Time  `json:"started"`
-	Time      time.Time  `json:"time"` // of this look
-	Listeners []Listener `json:"listeners"`
-	Pools     []Pool     `json:"pools"`
+	Version    string     `json:"version"`
+	PID        int        `json:"pid"`
+	Generation int        `json:"generation"` // how many upgrades led to this process; 0: it was started anew
+	Started    time.Time  `json:"started"`
+	Time       time.Time  `json:"time"` // of this look
+	Listeners  []Listener `json:"listeners"`
+	Pools      []Pool     `json:"pools"`
+	Leaving    []Leaving  `json:"leaving,omitempty"`
+}
+
+// Leaving is a process that an upgrade has replaced and that finishes what it has in flight.
+type Leaving struct {
+	PID         int       `json:"pid"`
+	Connections int       `json:"connections"`       // of clients
+	InFlight    int       `json:"in_flight"`         // requests on targets
+	Deadline    time.Time `json:"deadline,omitzero"` // when what is left is cut
+}
+
+// Upgrade is the result of one.
+type Upgrade struct {
+	PID        int     `json:"pid"` // of the new process
+	Generation int     `json:"generation"`
+	Leaving    Leaving `json:"leaving"` // the process that answers
 }
 
 // Listener is one address that Weir accepts on.
 type Listener struct {
 	Address     string `json:"address"`
 	Connections int    `json:"connections"` // open now
+	Accepted    uint64 `json:"accepted"`    // since this process serves there
+	TLS         bool   `json:"tls,omitempty"`
+
+	FailedHandshakes uint64 `json:"failed_handshakes,omitempty"` // of those accepted
 }
 
 // Pool is one pool.
@@ -96,6 +118,8 @@ type Target struct {
 	InFlight int       `json:"in_flight"`
 	Requests uint64    `json:"requests"`
 	Failures uint64    `json:"failures"`
+
+	Overridden bool `json:"overridden,omitempty"` // by hand: weight, slots or drain
 }
 
 // Scale is how large a pool that scales should be, in instances.

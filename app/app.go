@@ -8,67 +8,76 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
-	"path/filepath"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	bolt "go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
-
 	"github.com/weirlb/weir/config"
-	"github.com/weirlb/weir/control"
-	"github.com/weirlb/weir/fleet"
 	"github.com/weirlb/weir/l7"
 	"github.com/weirlb/weir/listen"
+	"github.com/weirlb/weir/listen/acme"
+	"github.com/weirlb/weir/listen/handover"
 	"github.com/weirlb/weir/measure"
-	"github.com/weirlb/weir/pool"
 	"github.com/weirlb/weir/provider/process"
 )
 
+// Inheritance is what an earlier process, or systemd, gave this one.
+type Inheritance = handover.Inheritance
+
+// Inherited returns what this process was given. Call it once, before anything else, and hand it to Start.
+func Inherited() (*Inheritance, error) { return handover.Inherited() }
+
 // Options are what the command line knows and the file does not.
 type Options struct {
-	Version string
-	Config  string // path of the file, for a reload; "" when there is none
-	Log     *slog.Logger
+	Version   string
+	Config    string // path of the file, for a reload; "" when there is none
+	Log       *slog.Logger
+	Inherited *Inheritance  // nil: nothing
+	Deadline  time.Duration // for what is in flight when another process takes over; 0: 5 min
 }
 
 // App is a running Weir.
 type App struct {
 	log     *slog.Logger
-	version string
-	path    string // of the config
+	o       Options
 	started time.Time
+	memo    memo // from the process before
 
 	ctx    context.Context // of the loops
 	cancel context.CancelFunc
 	loops  sync.WaitGroup
 
-	db       *bolt.DB
-	store    *fleet.Store
-	journal  *control.Journal
 	samples  measure.Store
 	provider *process.Provider
 	engine   *l7.Engine
 	web      *web
+	leaving  *leavers
+	issuers  atomic.Pointer[[]*acme.Issuer]
+	replaced chan struct{} // closed when another process has taken over
 
-	mu        sync.Mutex // guards what a reload changes
+	changing sync.Mutex // held by what reads a file, and by an upgrade: one at a time
+	loaded   stamp      // of the files that were read last; guarded by changing
+	watching context.CancelFunc
+
+	mu        sync.Mutex // guards what a reload or an upgrade changes
 	cfg       *config.Config
+	tenure    *tenure
 	shared    *shared
 	pools     map[string]*livePool
 	listeners map[string]*listener // by the config's address
 }
 
-type listener struct {
-	*l7.Listener
-	address string // as the config has it
-}
-
-// Start starts Weir. When it fails, nothing it started is left.
+// Start starts Weir. When it fails, nothing it started is left, and the process that it was to take over from goes on.
 func Start(c *config.Config, o Options) (_ *App, err error) {
+	if o.Inherited == nil {
+		o.Inherited = &Inheritance{}
+	}
+	if o.Deadline == 0 {
+		o.Deadline = 5 * time.Minute
+	}
 	a := &App{
-		log: o.Log, version: o.Version, path: o.Config, started: time.Now(), cfg: c,
+		log: o.Log, o: o, started: time.Now(), cfg: c, replaced: make(chan struct{}),
 		pools: map[string]*livePool{}, listeners: map[string]*listener{},
 	}
 	a.ctx, a.cancel = context.WithCancel(context.Background())
@@ -79,125 +88,97 @@ func Start(c *config.Config, o Options) (_ *App, err error) {
 			for i := len(undo) - 1; i >= 0; i-- {
 				undo[i]()
 			}
+			o.Inherited.Fail(err)
+			o.Inherited.Close()
 		}
 	}()
 
 	// What the config asks of this machine.
+	if a.memo, err = readMemo(o.Inherited.Memo()); err != nil {
+		return nil, err
+	}
 	if err := Check(c); err != nil {
 		return nil, err
 	}
-	sockets, err := open(c, nil)
+	a.loaded = stampOf(a.o.Config, c)
+	opened, err := a.open(c, o.Inherited, a.memo.Tickets)
 	if err != nil {
 		return nil, err
 	}
-	undo = append(undo, func() { closeAll(sockets) })
-	admin, err := listen.TCP(c.Admin.Address)
-	if err != nil {
-		return nil, fmt.Errorf("admin.address: %w", err)
-	}
-	undo = append(undo, func() { admin.Close() })
-
-	// What survives Weir.
-	if err := a.openState(c.State); err != nil {
+	undo = append(undo, func() {
+		for _, l := range a.listeners {
+			l.close(a.engine)
+		}
+		opened.close()
+	})
+	if a.web, err = newWeb(a, c.Admin, o.Inherited); err != nil {
 		return nil, err
 	}
-	undo = append(undo, func() { a.db.Close() })
+	undo = append(undo, a.web.abandon)
 
-	// Pools, which adopt what still runs; then the loops that change things.
+	// What survives Weir. An earlier process lets go of it now.
+	dir, err := stateDir(c.State)
+	if err != nil {
+		return nil, err
+	}
+	if err := o.Inherited.Prepare(a.ctx); err != nil {
+		return nil, err
+	}
+	a.leaving = newLeavers(dir)
+	if a.tenure, err = openState(a.ctx, dir); err != nil {
+		return nil, err
+	}
+	undo = append(undo, func() { a.tenure.end() })
+	if a.provider, err = process.New(process.Options{Dir: dir, Log: a.log}); err != nil {
+		return nil, fmt.Errorf("state: %w", err)
+	}
+
+	// Pools, which adopt what still runs.
 	if a.engine, err = l7.NewEngine(runtime.GOMAXPROCS(0)); err != nil {
 		return nil, fmt.Errorf("starting the HTTP engine: %w", err)
 	}
 	undo = append(undo, a.engine.Close)
-	a.web = newWeb(a, c.Admin.Token)
 	for name, pc := range c.Pools {
-		lp, err := a.newPool(a.ctx, name, pc)
+		lp, err := a.newPool(name, pc)
 		if err != nil {
 			return nil, err
 		}
 		undo = append(undo, lp.stop)
 		a.pools[name] = lp
 	}
-	if err := a.bringHome(); err != nil {
-		return nil, err
-	}
+	a.memo.restore(a.pools)
 
-	if a.shared, err = share(c, nil, a.version, a.log); err != nil {
+	if a.shared, err = a.share(c, nil); err != nil {
 		return nil, err
 	}
 	undo = append(undo, func() { a.shared.release(nil) })
 
-	// From here on nothing fails: serve.
+	// Serve, beside the earlier process, until that leaves.
 	for _, l := range c.Listen {
 		site, err := siteOf(c, l, a.pools, a.shared)
 		if err != nil {
 			return nil, err
 		}
-		a.serve(l.Address, sockets[l.Address], site)
+		a.serve(l, opened[l.Address], site)
+	}
+	a.listIssuers()
+	a.loops.Go(a.tick)
+	a.web.serve()
+	if err := o.Inherited.Ready(a.ctx); err != nil {
+		return nil, err
+	}
+
+	// From here on nothing fails, and this process is on its own: change things.
+	if err := a.bringHome(a.tenure); err != nil {
+		a.log.Error("instances of pools that are gone may still run", "error", err)
 	}
 	for _, lp := range a.pools {
 		lp.run()
 	}
-	a.loops.Go(a.tick)
-	a.web.serve(admin)
-	a.log.Info("Weir is up", "version", o.Version, "dashboard", "http://"+addressOf(admin.Addr())+"/", "pools", len(a.pools))
+	a.watch(c)
+	notify("READY=1")
+	a.log.Info("Weir is up", "version", o.Version, "dashboard", a.web.url(), "pools", len(a.pools), "generation", a.memo.Generation)
 	return a, nil
-}
-
-// open opens the sockets of all listeners, or none.
-func open(c *config.Config, have map[string]*listener) (map[string]net.Listener, error) {
-	sockets := map[string]net.Listener{}
-	for _, l := range c.Listen {
-		if have[l.Address] != nil {
-			continue
-		}
-		ln, err := listen.TCP(l.Address)
-		if err != nil {
-			closeAll(sockets)
-			return nil, err
-		}
-		sockets[l.Address] = ln
-	}
-	return sockets, nil
-}
-
-func closeAll(sockets map[string]net.Listener) {
-	for _, ln := range sockets {
-		ln.Close()
-	}
-}
-
-// openState opens the state directory and what is in it.
-func (a *App) openState(dir string) error {
-	dir, err := filepath.Abs(dir)
-	if err != nil {
-		return fmt.Errorf("state: %w", err)
-	}
-	if err := os.MkdirAll(dir, 0o750); err != nil {
-		return fmt.Errorf("state: creating the directory: %w; write a directory that Weir may write to", err)
-	}
-	a.db, err = bolt.Open(filepath.Join(dir, "weir.db"), 0o600, &bolt.Options{Timeout: 3 * time.Second})
-	if errors.Is(err, bolterrors.ErrTimeout) {
-		return fmt.Errorf("state: another Weir is using %s; stop it, or give this one a state directory of its own", dir)
-	}
-	if err != nil {
-		return fmt.Errorf("state: opening the database: %w", err)
-	}
-	if a.store, err = fleet.NewStore(a.db); err == nil {
-		a.journal, err = control.NewJournal(a.db)
-	}
-	if err == nil {
-		a.provider, err = process.New(process.Options{Dir: dir, Log: a.log})
-	}
-	if err != nil {
-		a.db.Close()
-		return fmt.Errorf("state: %w", err)
-	}
-	return nil
-}
-
-func (a *App) serve(address string, ln net.Listener, site *l7.Site) {
-	a.listeners[address] = &listener{Listener: a.engine.Serve(ln, site, l7.ServeOptions{H2C: true}), address: address}
-	a.log.Info("listening", "address", addressOf(ln.Addr()))
 }
 
 // tick drives what has no goroutine of its own: queue timeouts, ejections, idle connections to targets.
@@ -211,8 +192,13 @@ func (a *App) tick() {
 		case now := <-t.C:
 			for _, lp := range a.snapshot() {
 				lp.pool.Tick(now)
+				if n%20 != 0 {
+					continue
+				}
+				ts := lp.pool.Stats(now).Targets
+				lp.notice(ts)
 				if n%100 == 0 {
-					l7.Expire(lp.pool.Stats(now).Targets, now)
+					l7.Expire(ts, now)
 				}
 			}
 		}
@@ -236,28 +222,47 @@ func (a *App) Addresses() (listeners map[string]string, admin string) {
 	defer a.mu.Unlock()
 	listeners = map[string]string{}
 	for address, l := range a.listeners {
-		listeners[address] = l.Addr().String()
+		listeners[address] = l.addr().String()
 	}
 	return listeners, a.web.address()
 }
 
+// idlePatience is how long a connection that asks nothing stays open in a process that another one has replaced: its next request may be on
+// its way.
+const idlePatience = 5 * time.Second
+
 // Shutdown ends Weir: new connections are refused, what is in flight finishes, then the instances are drained and
-// ended, unless keep says that they are left for the next Weir to adopt. When ctx ends first, what is left is cut and the error says so.
+// ended, unless keep says that they are left for the next Weir to adopt, or another process has replaced this one. When ctx ends
+// first, what is left is cut and the error says so.
 func (a *App) Shutdown(ctx context.Context, keep bool) error {
-	a.log.Info("shutting down: finishing what is in flight", "connections", a.engine.Active())
-	err := a.engine.Shutdown(ctx)
+	a.changing.Lock() // an upgrade that is under way goes first
+	a.unwatch()
+	a.changing.Unlock()
+	gone := a.isReplaced()
+	if gone {
+		keep = true
+		a.web.close()
+		idle, cancel := context.WithTimeout(ctx, idlePatience)
+		a.engine.Leave(idle)
+		cancel()
+	} else {
+		notify("STOPPING=1")
+	}
+	a.log.Info("shutting down: finishing what is in flight", "connections", a.engine.Active(), "until", deadlineOf(ctx))
+	err := a.finish(ctx)
 	if err != nil {
 		err = fmt.Errorf("%d connections were cut at the deadline: %w", a.engine.Active(), err)
 	}
 	pools := a.snapshot()
 	var retire sync.WaitGroup
 	for _, lp := range pools {
-		if lp.fleet == nil || keep {
+		s := lp.scaled.Load()
+		if s == nil || keep {
 			continue
 		}
-		lp.endLoop()
+		s.ended()
 		retire.Go(func() {
-			if e := lp.fleet.Retire(ctx, "Weir shuts down"); e != nil {
+			if e := s.fleet.Retire(ctx, "Weir shuts down"); e != nil {
 				a.log.Warn("instances are left running; the next start adopts them", "error", e)
 			}
 		})
@@ -268,35 +273,52 @@ func (a *App) Shutdown(ctx context.Context, keep bool) error {
 		lp.stop()
 	}
 	a.loops.Wait()
-	a.web.close()
+	if !gone {
+		a.web.close()
+	}
+	for _, l := range a.listeners {
+		l.close(a.engine)
+	}
 	a.engine.Close()
 	a.shared.release(nil)
-	return errors.Join(err, a.db.Close())
+	if a.memo.farewell != nil {
+		a.memo.farewell.end()
+	}
+	if gone {
+		return err // the state is another process's
+	}
+	return errors.Join(err, a.tenure.end())
 }
 
-// bringHome ends what an earlier Weir launched here and no pool of this config wants: instances of pools that are gone, and
-// processes that no record knows.
-func (a *App) bringHome() error {
-	names, err := a.store.Pools()
+// finish shuts the engine down, and says now and then how much is left.
+func (a *App) finish(ctx context.Context) error {
+	done := make(chan error, 1)
+	go func() { done <- a.engine.Shutdown(ctx) }()
+	t := time.NewTicker(10 * time.Second)
+	defer t.Stop()
+	for {
+		select {
+		case err := <-done:
+			return err
+		case <-t.C:
+			a.log.Info("still finishing what is in flight", "connections", a.engine.Active(), "until", deadlineOf(ctx))
+		}
+	}
+}
+
+func deadlineOf(ctx context.Context) time.Time {
+	d, _ := ctx.Deadline()
+	return d
+}
+
+// openAdmin opens the admin API's socket.
+func openAdmin(address string, given *Inheritance) (net.Listener, error) {
+	lns, err := listen.Open(address, listen.Options{Inherited: given.Take(address)})
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("admin.address: %w", err)
 	}
-	for _, name := range names {
-		if lp := a.pools[name]; lp != nil && lp.fleet != nil {
-			continue
-		}
-		p, err := pool.New(name, pool.Options{Balance: config.LeastConnections}, time.Now())
-		if err != nil {
-			return err
-		}
-		a.log.Info("a pool that is not in the config any more still has instances; ending them", "pool", name)
-		ctx, cancel := context.WithCancel(a.ctx)
-		f, err := fleet.New(ctx, p, a.provider, a.store, &a.samples, farewell(), a.log, a.instanceChanged)
-		if err != nil {
-			cancel()
-			return err
-		}
-		a.loops.Go(func() { a.retire(f, cancel, name) })
+	for _, ln := range lns[1:] {
+		ln.Close()
 	}
-	return a.endOrphans()
+	return lns[0], nil
 }

@@ -13,13 +13,12 @@ import (
 	"github.com/weirlb/weir/config"
 	"github.com/weirlb/weir/fleet"
 	"github.com/weirlb/weir/health"
-	"github.com/weirlb/weir/l7"
+	"github.com/weirlb/weir/listen/certs"
 	"github.com/weirlb/weir/pool"
 	"github.com/weirlb/weir/probe"
 	"github.com/weirlb/weir/provider/process"
 	"github.com/weirlb/weir/route"
 	"github.com/weirlb/weir/scale"
-	"github.com/weirlb/weir/target"
 )
 
 // This file turns what config read into the options of the packages that do the work: they know no YAML, config knows none of them.
@@ -40,6 +39,11 @@ func Check(c *config.Config) error {
 	for _, name := range slices.Sorted(maps.Keys(c.Pools)) {
 		if _, err := targetTLS(c.Pools[name]); err != nil {
 			errs = append(errs, config.Error{Path: "pools." + name + ".tls", Message: err.Error()})
+		}
+	}
+	if c.Admin.TLS.Cert != "" {
+		if _, err := certs.Open(adminCerts(c.Admin.TLS)); err != nil {
+			errs = append(errs, config.Error{Path: "admin.tls", Message: err.Error()})
 		}
 	}
 	for i, l := range c.Listen {
@@ -71,6 +75,7 @@ func poolOptions(c *config.Pool, wake func()) pool.Options {
 		Retries:    admit.Budget{Percent: c.Retries.BudgetPercent, Min: c.Retries.Min},
 		SlowStart:  time.Duration(c.SlowStart),
 		StickyWait: -1, // none, where 0 would be without end
+		MaxWait:    time.Duration(c.Queue.MaxWait),
 		Drain:      time.Duration(c.Drain),
 		FailOpen:   c.FailOpen,
 		Elastic:    c.Template != nil,
@@ -99,10 +104,6 @@ func poolOptions(c *config.Pool, wake func()) pool.Options {
 
 // maxIdle is how many idle connections are kept to one target.
 const maxIdle = 1024
-
-func link(c *config.Pool) func(*target.Target) {
-	return func(t *target.Target) { l7.Link(t, maxIdle, time.Duration(c.Timeouts.KeepAlive)) }
-}
 
 // readiness is a pool's readiness check. Without one in the file an instance is ready once it accepts connections, and a fixed
 // target needs no check at all: ok is false then.
@@ -135,14 +136,14 @@ func templateOf(t *config.Template) fleet.Template {
 	}
 }
 
-func fleetOptions(c *config.Pool) fleet.Options {
+func (a *App) fleetOptions(lp *livePool, c *config.Pool) fleet.Options {
 	t := c.Template
 	ready, _ := readiness(c)
 	o := fleet.Options{
 		Template: templateOf(t), Slots: c.Concurrency, Drain: time.Duration(c.Drain),
 		StartTimeout: time.Duration(t.StartTimeout), StopTimeout: time.Duration(t.StopTimeout),
 		Backoff: fleet.Backoff{Initial: time.Duration(t.Backoff.Initial), Max: time.Duration(t.Backoff.Max)},
-		Join:    link(c), Leave: l7.Unlink,
+		Join:    lp.join, Leave: lp.leave, Elsewhere: a.leaving.inFlight,
 		Watch: func(ctx context.Context, addr string, from health.Status, report func(health.Status)) {
 			probe.Watch(ctx, addr, ready, from, report)
 		},

@@ -10,6 +10,9 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/weirlb/weir/admit"
@@ -25,15 +28,19 @@ type shared struct {
 	log       *telemetry.AccessLog
 	tracer    *telemetry.Tracer
 	meters    *telemetry.RouteMeters
+	written   *written // what logs and tracers that are closed have counted
 	limits    *limiters
 	challenge func(host, path string) ([]byte, bool) // of ACME
 }
 
 // share makes what a config's sites have in common. Old is that of the config before, or nil.
-func share(c *config.Config, old *shared, version string, log *slog.Logger) (_ *shared, err error) {
-	s := &shared{c: c, meters: &telemetry.RouteMeters{}}
+func (a *App) share(c *config.Config, old *shared) (_ *shared, err error) {
+	s := &shared{c: c, meters: &telemetry.RouteMeters{}, written: &written{}}
 	if old != nil {
-		s.meters, s.challenge = old.meters, old.challenge
+		s.meters, s.written = old.meters, old.written
+	}
+	if hasACME(c) {
+		s.challenge = a.challenge
 	}
 	if s.sessions, err = sessionsOf(c); err != nil {
 		return nil, err
@@ -45,7 +52,7 @@ func share(c *config.Config, old *shared, version string, log *slog.Logger) (_ *
 	case old != nil && reflect.DeepEqual(old.c.AccessLog, c.AccessLog):
 		s.log = old.log
 	case c.AccessLog != nil:
-		if s.log, err = telemetry.NewAccessLog(accessLogOf(c.AccessLog, log)); err != nil {
+		if s.log, err = telemetry.NewAccessLog(accessLogOf(c.AccessLog, a.log)); err != nil {
 			return nil, fmt.Errorf("access_log: %w", err)
 		}
 	}
@@ -53,7 +60,7 @@ func share(c *config.Config, old *shared, version string, log *slog.Logger) (_ *
 	case old != nil && reflect.DeepEqual(old.c.Tracing, c.Tracing):
 		s.tracer = old.tracer
 	case c.Tracing != nil:
-		if s.tracer, err = telemetry.NewTracer(tracingOf(c.Tracing, version, log)); err != nil {
+		if s.tracer, err = telemetry.NewTracer(tracingOf(c.Tracing, a.o.Version, a.log)); err != nil {
 			s.release(old)
 			return nil, fmt.Errorf("tracing: %w", err)
 		}
@@ -76,6 +83,72 @@ func (s *shared) release(other *shared) {
 	}
 }
 
+// written remembers the logs and tracers that were replaced: what they counted goes into the sums for ever.
+type written struct {
+	mu      sync.Mutex
+	logs    []*telemetry.AccessLog // open still
+	tracers []*telemetry.Tracer
+	lines   telemetry.AccessCounts // of those that are closed
+	spans   telemetry.SpanCounts
+}
+
+// replaced notes that s gives way to next.
+func (w *written) replaced(s, next *shared) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if s.log != next.log && s.log != nil {
+		w.logs = append(w.logs, s.log)
+	}
+	if s.tracer != next.tracer && s.tracer != nil {
+		w.tracers = append(w.tracers, s.tracer)
+	}
+}
+
+// closed notes that s was released.
+func (w *written) closed(s *shared) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if i := slices.Index(w.logs, s.log); i >= 0 {
+		w.logs = slices.Delete(w.logs, i, i+1)
+		w.lines = sumLines(w.lines, s.log.Counts())
+	}
+	if i := slices.Index(w.tracers, s.tracer); i >= 0 {
+		w.tracers = slices.Delete(w.tracers, i, i+1)
+		w.spans = sumSpans(w.spans, s.tracer.Counts())
+	}
+}
+
+// counts sums up all lines and spans since the start; nil where there is neither a log nor was one.
+func (s *shared) counts() (*telemetry.AccessCounts, *telemetry.SpanCounts) {
+	w := s.written
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	lines, spans := w.lines, w.spans
+	for _, l := range append(slices.Clone(w.logs), s.log) {
+		lines = sumLines(lines, l.Counts())
+	}
+	for _, t := range append(slices.Clone(w.tracers), s.tracer) {
+		spans = sumSpans(spans, t.Counts())
+	}
+	var ls *telemetry.AccessCounts
+	var ss *telemetry.SpanCounts
+	if s.log != nil || lines != (telemetry.AccessCounts{}) {
+		ls = &lines
+	}
+	if s.tracer != nil || spans != (telemetry.SpanCounts{}) {
+		ss = &spans
+	}
+	return ls, ss
+}
+
+func sumLines(a, b telemetry.AccessCounts) telemetry.AccessCounts {
+	return telemetry.AccessCounts{Written: a.Written + b.Written, Dropped: a.Dropped + b.Dropped, Failed: a.Failed + b.Failed}
+}
+
+func sumSpans(a, b telemetry.SpanCounts) telemetry.SpanCounts {
+	return telemetry.SpanCounts{Exported: a.Exported + b.Exported, Dropped: a.Dropped + b.Dropped, Failed: a.Failed + b.Failed}
+}
+
 // retire releases s some time after a reload: requests that came before still tell their end to it.
 func (s *shared) retire(ctx context.Context, next *shared) {
 	select {
@@ -83,6 +156,7 @@ func (s *shared) retire(ctx context.Context, next *shared) {
 	case <-time.After(30 * time.Second):
 	}
 	s.release(next)
+	s.written.closed(s)
 }
 
 // routeNames are the names of all routes, for their meters.
@@ -171,12 +245,17 @@ type limiters struct {
 	network         [2]int         // bits of IPv4 and IPv6 addresses that keys looks at
 	conns, requests *admit.Clients // nil: no limit
 	rates           map[string]*admit.Rates
-	before          map[string]*admit.Rates // of the config before
+	before          map[string]*admit.Rates   // of the config before
+	refused         map[string]*atomic.Uint64 // requests, by the name of the rate limit
+	refusedBefore   map[string]*atomic.Uint64
 }
 
 func newLimiters(c *config.Config, old *shared) (*limiters, error) {
 	clients := c.Limits.Clients
-	l := &limiters{network: [2]int{clients.Network4, clients.Network6}, rates: map[string]*admit.Rates{}}
+	l := &limiters{network: [2]int{clients.Network4, clients.Network6}, rates: map[string]*admit.Rates{}, refused: map[string]*atomic.Uint64{}}
+	if old != nil {
+		l.refusedBefore = old.limits.refused
+	}
 	was := &limiters{}
 	if old != nil && old.limits.network == l.network { // else keys differ, and all counts with them
 		was = old.limits
@@ -206,6 +285,27 @@ func clientsOf(was *admit.Clients, limit int) (*admit.Clients, error) {
 		return admit.NewClients(limit)
 	}
 	return was, was.SetLimit(limit)
+}
+
+// counter counts the requests that a rate limit refuses. It outlives reloads that keep its name.
+func (l *limiters) counter(name string) *atomic.Uint64 {
+	n := l.refused[name]
+	if n == nil {
+		if n = l.refusedBefore[name]; n == nil {
+			n = new(atomic.Uint64)
+		}
+		l.refused[name] = n
+	}
+	return n
+}
+
+// counts are the requests refused by each rate limit.
+func (l *limiters) counts() map[string]uint64 {
+	out := make(map[string]uint64, len(l.refused))
+	for name, n := range l.refused {
+		out[name] = n.Load()
+	}
+	return out
 }
 
 // rate is the limit of that name, with full buckets unless the config before had the same.

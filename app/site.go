@@ -18,7 +18,6 @@ import (
 	"github.com/weirlb/weir/config"
 	"github.com/weirlb/weir/h1"
 	"github.com/weirlb/weir/l7"
-	"github.com/weirlb/weir/listen/acme"
 	"github.com/weirlb/weir/listen/certs"
 	"github.com/weirlb/weir/route"
 	"github.com/weirlb/weir/session"
@@ -150,14 +149,15 @@ func routeOf(c *config.Config, r config.Route, pools map[string]*livePool, s *sh
 		if err != nil {
 			return nil, err
 		}
-		out.Mirror = &l7.Mirror{To: d, Percent: m.Percent, MaxBody: int64(m.MaxBody)}
+		out.Mirror = &l7.Mirror{To: d, Percent: m.Percent, MaxBody: int64(m.MaxBody), Sent: &pools[m.Pool].mirrored}
 	}
 	for i, limit := range r.RateLimits {
 		rates, err := s.limits.rate(fmt.Sprintf("%s %d", r.Name, i), limit)
 		if err != nil {
 			return nil, fmt.Errorf("rate_limits: %w", err)
 		}
-		out.Rates = append(out.Rates, l7.Rate{By: keyOf(limit.By), Limit: rates, Name: fmt.Sprintf("%s per %s", limit.Rate, limit.By)})
+		name := fmt.Sprintf("%s per %s", limit.Rate, limit.By)
+		out.Rates = append(out.Rates, l7.Rate{By: keyOf(limit.By), Limit: rates, Name: name, Refused: s.limits.counter(r.Name + ": " + name)})
 	}
 	return out, nil
 }
@@ -284,8 +284,11 @@ func destination(name string, c *config.Pool, lp *livePool, sessions *session.Ri
 	if s := c.Queue.Size; s != nil {
 		d.Size = l7.Size{JSON: s.JSON, Header: strings.ToLower(s.Header), Bytes: s.Bytes}
 	}
-	if c.LoadReport == config.LoadReportORCA && c.Utilization != nil {
-		d.ORCA = c.Utilization.Metric
+	if c.LoadReport == config.LoadReportORCA {
+		d.ORCA = l7.AnyGauge
+		if c.Utilization != nil {
+			d.ORCA = c.Utilization.Metric
+		}
 	}
 	switch c.ProxyProtocol {
 	case "v1":
@@ -365,10 +368,6 @@ func certsOf(l config.Listen) certs.Options {
 		o.Client = &certs.ClientAuth{CAs: a.CA, CRLs: a.CRL, Require: a.Mode == "require"}
 	}
 	return o
-}
-
-func acmeOf(a *config.ACME) acme.Options {
-	return acme.Options{Domains: a.Domains, Email: a.Email, Directory: a.Directory, CAFile: a.CA, Dir: a.Storage}
 }
 
 // checkTLS reads the files that a listener's tls names.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/weirlb/weir/admin"
+	"github.com/weirlb/weir/config"
 	"github.com/weirlb/weir/fleet"
 	"github.com/weirlb/weir/pool"
 	"github.com/weirlb/weir/scale"
@@ -18,7 +19,10 @@ import (
 // Status is all there is to see now. It implements admin.Source.
 func (a *App) Status() admin.Status {
 	now := time.Now()
-	s := admin.Status{Version: a.version, Started: a.started, Time: now, Listeners: a.listening()}
+	s := admin.Status{
+		Version: a.o.Version, PID: os.Getpid(), Generation: a.memo.Generation, Started: a.started, Time: now,
+		Listeners: a.listening(), Leaving: a.leaving.status(),
+	}
 	for _, lp := range a.sorted() {
 		s.Pools = append(s.Pools, lp.status(now))
 	}
@@ -27,7 +31,10 @@ func (a *App) Status() admin.Status {
 
 // Decisions implements admin.Source.
 func (a *App) Decisions(pool string, from, to time.Time, limit int) ([]scale.Decision, error) {
-	return a.journal.Find(pool, from, to, limit)
+	a.mu.Lock()
+	j := a.tenure.journal
+	a.mu.Unlock()
+	return j.Find(pool, from, to, limit)
 }
 
 func (a *App) sorted() []*livePool {
@@ -41,7 +48,9 @@ func (a *App) listening() []admin.Listener {
 	defer a.mu.Unlock()
 	out := []admin.Listener{}
 	for _, l := range a.listeners {
-		out = append(out, admin.Listener{Address: l.Addr().String(), Connections: int(l.Connections())})
+		v := admin.Listener{Address: l.addr().String(), TLS: l.certs != nil}
+		v.Connections, v.Accepted, v.FailedHandshakes = l.counts()
+		out = append(out, v)
 	}
 	slices.SortFunc(out, func(x, y admin.Listener) int { return cmp.Compare(x.Address, y.Address) })
 	return out
@@ -62,18 +71,17 @@ func (lp *livePool) status(now time.Time) admin.Pool {
 		p.Targets = append(p.Targets, admin.Target{
 			ID: t.Target.ID, Address: t.Target.Addr, State: t.State.String(), Reason: t.Reason, Since: t.Since,
 			Weight: t.Target.Weight(), Slots: t.Target.Slots(), InFlight: t.Target.InFlight(),
-			Requests: t.Target.Requests(), Failures: t.Target.Failures(),
+			Requests: t.Target.Requests(), Failures: t.Target.Failures(), Overridden: t.Overridden,
 		})
 	}
-	if lp.fleet != nil {
-		lp.scaleStatus(&p, now)
+	if s := lp.scaled.Load(); s != nil {
+		s.status(&p, c, now)
 	}
 	return p
 }
 
-func (lp *livePool) scaleStatus(p *admin.Pool, now time.Time) {
-	c := lp.config()
-	desired, last, manual := lp.loop.Last()
+func (s *scaling) status(p *admin.Pool, c *config.Pool, now time.Time) {
+	desired, last, manual := s.loop.Last()
 	p.Scale = &admin.Scale{Min: c.Scale.Min, Max: c.Scale.Max, Desired: desired}
 	if manual != nil {
 		p.Scale.Manual = &admin.Manual{Desired: manual.Desired, Until: manual.Until}
@@ -81,7 +89,7 @@ func (lp *livePool) scaleStatus(p *admin.Pool, now time.Time) {
 	if !last.Time.IsZero() {
 		p.LastDecision = &last
 	}
-	for _, v := range lp.fleet.Instances(now) {
+	for _, v := range s.fleet.Instances(now) {
 		switch v.State {
 		case fleet.Ready:
 			p.Scale.Ready++
@@ -94,10 +102,10 @@ func (lp *livePool) scaleStatus(p *admin.Pool, now time.Time) {
 			CPU: v.Usage.CPU, Memory: v.Usage.Memory, Adopted: v.Adopted, Why: v.Why,
 		})
 	}
-	if b := lp.fleet.Boots(); b.Count > 0 {
+	if b := s.fleet.Boots(); b.Count > 0 {
 		p.Boot = &admin.Boot{P50: b.P50, P90: b.P90, Count: b.Count}
 	}
-	if until, why := lp.fleet.Blocked(); now.Before(until) {
+	if until, why := s.fleet.Blocked(); now.Before(until) {
 		p.LaunchesBlocked = &admin.Blocked{Until: until, Why: why}
 	}
 }
@@ -116,9 +124,19 @@ func totals(s pool.Stats) admin.Totals {
 // Metrics are Weir's own numbers. It implements admin.Source.
 func (a *App) Metrics() telemetry.Snapshot {
 	now := time.Now()
-	out := telemetry.Snapshot{Version: a.version}
+	a.mu.Lock()
+	common := a.shared
+	out := telemetry.Snapshot{Version: a.o.Version, Limited: common.limits.counts()}
+	a.mu.Unlock()
+	for _, r := range common.meters.Read() {
+		out.Routes = append(out.Routes, r)
+	}
+	out.AccessLog, out.Spans = common.counts()
 	for _, l := range a.listening() {
-		out.Listeners = append(out.Listeners, telemetry.Listener{Address: l.Address, Connections: l.Connections})
+		out.Listeners = append(out.Listeners, telemetry.Listener{
+			Address: l.Address, Connections: l.Connections, Accepted: l.Accepted,
+			TLS: l.TLS, Handshakes: l.Accepted - l.FailedHandshakes, HandshakeErrors: l.FailedHandshakes,
+		})
 	}
 	for _, lp := range a.sorted() {
 		out.Pools = append(out.Pools, lp.metrics(now))
@@ -131,20 +149,24 @@ func (lp *livePool) metrics(now time.Time) telemetry.Pool {
 	wait, latency := lp.pool.Histograms(telemetry.DurationBounds)
 	p := telemetry.Pool{
 		Name: lp.name, Received: s.Requests, Answers2: s.Answers2, Answers4: s.Answers4, Answers5: s.Answers5, Broken: s.Broken,
-		Full: s.Full, TimedOut: s.TimedOut, Cancelled: s.Cancelled, Retries: s.Retries,
+		Full: s.Full, TimedOut: s.TimedOut, Cancelled: s.Cancelled, Retries: s.Retries, Hedges: s.Hedges, Mirrored: lp.mirrored.Load(),
 		Latency: telemetry.Histogram(latency), Wait: telemetry.Histogram(wait),
 		Waiting: s.Waiting, InFlight: s.InFlight, Slots: s.Slots, FailedOpen: s.FailedOpen,
 	}
-	if lp.fleet == nil {
+	scaled := lp.scaled.Load()
+	if scaled == nil {
 		for _, t := range s.Targets {
-			p.Targets = append(p.Targets, telemetry.Target{ID: t.Target.ID, Up: up(t.State, s.FailedOpen), InFlight: t.Target.InFlight()})
+			p.Targets = append(p.Targets, telemetry.Target{
+				ID: t.Target.ID, Up: up(t.State, s.FailedOpen), InFlight: t.Target.InFlight(),
+				Requests: t.Target.Requests(), Failures: t.Target.Failures(),
+			})
 		}
 		return p
 	}
-	desired, _, _ := lp.loop.Last()
-	boot := lp.fleet.Boots()
+	desired, _, _ := scaled.loop.Last()
+	boot := scaled.fleet.Boots()
 	f := &telemetry.Fleet{Instances: map[string]int{}, Desired: desired, BootP50: boot.P50, BootP90: boot.P90, Boots: boot.Count}
-	for _, v := range lp.fleet.Instances(now) {
+	for _, v := range scaled.fleet.Instances(now) {
 		f.Instances[string(v.State)]++
 	}
 	p.Fleet = f

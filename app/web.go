@@ -4,13 +4,17 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/weirlb/weir/admin"
 	"github.com/weirlb/weir/config"
 	"github.com/weirlb/weir/fleet"
+	"github.com/weirlb/weir/listen/certs"
+	"github.com/weirlb/weir/pool"
 	"github.com/weirlb/weir/provider/process"
 	"github.com/weirlb/weir/scale"
 	"github.com/weirlb/weir/target"
@@ -21,28 +25,78 @@ type web struct {
 	*admin.Server
 	http   *http.Server
 	ln     net.Listener
+	certs  *certs.Store // nil without tls
 	cancel context.CancelFunc
 	done   chan struct{}
 }
 
-func newWeb(a *App, token string) *web {
-	s := admin.New(admin.Options{Source: a, Operator: a, Logs: a.readLog, Token: token, Version: a.version, Log: a.log})
-	return &web{Server: s, http: &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second}, done: make(chan struct{})}
+// newWeb opens the socket; serve answers there.
+func newWeb(a *App, c config.Admin, given *Inheritance) (*web, error) {
+	w := &web{done: make(chan struct{}), cancel: func() {}}
+	if c.TLS.Cert != "" {
+		var err error
+		if w.certs, err = certs.Open(adminCerts(c.TLS)); err != nil {
+			return nil, fmt.Errorf("admin.tls: %w", err)
+		}
+	}
+	var err error
+	if w.ln, err = openAdmin(c.Address, given); err != nil {
+		return nil, err
+	}
+	w.Server = admin.New(admin.Options{
+		Source: a, Operator: a, Keeper: a, Logs: a.readLog, Token: c.Token, Known: c.TLS.ClientCA != "", Version: a.o.Version, Log: a.log,
+	})
+	w.http = &http.Server{
+		Handler: w.Server, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+	}
+	if w.certs != nil {
+		w.http.TLSConfig = w.certs.Config()
+		a.loops.Go(func() { w.certs.Watch(a.ctx, 0, a.log) })
+	}
+	return w, nil
 }
 
-// serve begins to answer on ln.
-func (w *web) serve(ln net.Listener) {
+func adminCerts(t config.AdminTLS) certs.Options {
+	o := certs.Options{Files: []certs.Pair{{Cert: t.Cert, Key: t.Key}}, Protocols: []string{"h2", "http/1.1"}}
+	if t.ClientCA != "" {
+		o.Client = &certs.ClientAuth{CAs: []string{t.ClientCA}, Require: true}
+	}
+	return o
+}
+
+// serve begins to answer.
+func (w *web) serve() {
 	var ctx context.Context
 	ctx, w.cancel = context.WithCancel(context.Background())
-	w.ln = ln
 	go func() {
 		defer close(w.done)
 		w.Run(ctx)
 	}()
-	go w.http.Serve(ln)
+	if w.certs != nil {
+		go w.http.ServeTLS(w.ln, "", "")
+	} else {
+		go w.http.Serve(w.ln)
+	}
 }
 
 func (w *web) address() string { return w.ln.Addr().String() }
+
+// url is where the dashboard is, for people.
+func (w *web) url() string {
+	scheme := "http"
+	if w.certs != nil {
+		scheme = "https"
+	}
+	return scheme + "://" + addressOf(w.ln.Addr()) + "/"
+}
+
+// abandon closes what may not be served yet.
+func (w *web) abandon() {
+	w.cancel()
+	w.http.Close()
+	w.ln.Close()
+}
 
 // close ends the streams first: a page that listens must not hold up the end.
 func (w *web) close() {
@@ -72,22 +126,61 @@ func (a *App) instanceChanged(e fleet.Event) {
 }
 
 // Drain gives a target nothing new, or takes that back. It implements admin.Operator.
-func (a *App) Drain(pool, id string, on bool) error {
-	lp, err := a.pool(pool)
+func (a *App) Drain(name, id string, on bool) error {
+	text := "takes requests again"
+	if on {
+		text = "drains: it gets nothing new, what is in flight finishes"
+	}
+	return a.override(name, id, text, func(o *pool.Override) {
+		o.Drain = nil
+		if on {
+			o.Drain = new(true)
+		}
+	})
+}
+
+// Override changes what is wanted of a target. It implements admin.Operator.
+func (a *App) Override(name, id string, want pool.Override, clear bool) error {
+	var says []string
+	if clear {
+		says = append(says, "is as it is configured")
+	}
+	if want.Weight != nil {
+		says = append(says, fmt.Sprintf("has weight %d", *want.Weight))
+	}
+	if want.Slots != nil {
+		says = append(says, fmt.Sprintf("has %d slots", *want.Slots))
+	}
+	if want.Drain != nil {
+		says = append(says, map[bool]string{true: "drains", false: "does not drain"}[*want.Drain])
+	}
+	return a.override(name, id, strings.Join(says, ", "), func(o *pool.Override) {
+		if clear {
+			*o = pool.Override{}
+		}
+		if want.Weight != nil {
+			o.Weight = want.Weight
+		}
+		if want.Slots != nil {
+			o.Slots = want.Slots
+		}
+		if want.Drain != nil {
+			o.Drain = want.Drain
+		}
+	})
+}
+
+// override changes what an operator wants of a target, and tells of it.
+func (a *App) override(name, id, text string, change func(*pool.Override)) error {
+	lp, err := a.pool(name)
 	if err != nil {
 		return err
 	}
-	t, ok := lp.pool.Member(id)
-	if !ok {
-		return fmt.Errorf("pool %s has no target %s that takes traffic: %w", pool, id, admin.ErrNotFound)
+	if err := lp.override(id, change); err != nil {
+		return err
 	}
-	lp.pool.Drain(t, on, time.Now())
-	text := "drains: it gets nothing new, what is in flight finishes"
-	if !on {
-		text = "takes requests again"
-	}
-	a.log.Info("target", "pool", pool, "target", id, "why", "by hand: "+text)
-	a.web.Publish(admin.Event{Type: "target", Time: time.Now(), Pool: pool, Subject: id, Text: "by hand: " + text})
+	a.log.Info("target", "pool", name, "target", id, "why", "by hand: "+text)
+	a.web.Publish(admin.Event{Type: "target", Time: time.Now(), Pool: name, Subject: id, Text: "by hand: " + text})
 	return nil
 }
 
@@ -97,11 +190,12 @@ func (a *App) Scale(pool string, desired int, forTime time.Duration) error {
 	if err != nil {
 		return err
 	}
-	if lp.loop == nil {
+	scaled := lp.scaled.Load()
+	if scaled == nil {
 		return fmt.Errorf("pool %s has fixed targets and does not scale; give it a template to scale it", pool)
 	}
 	if desired < 0 {
-		lp.loop.Auto()
+		scaled.loop.Auto()
 		a.web.Publish(admin.Event{Type: "notice", Pool: pool, Text: "scaled by its policies again"})
 		return nil
 	}
@@ -109,30 +203,11 @@ func (a *App) Scale(pool string, desired int, forTime time.Duration) error {
 	if forTime > 0 {
 		until = time.Now().Add(forTime)
 	}
-	if err := lp.loop.Manual(desired, until); err != nil {
+	if err := scaled.loop.Manual(desired, until); err != nil {
 		return err
 	}
 	a.log.Info("capacity set by hand", "pool", pool, "desired", desired, "until", until)
 	a.web.Publish(admin.Event{Type: "notice", Pool: pool, Text: fmt.Sprintf("set to %d by hand", desired)})
-	return nil
-}
-
-// Reload reads the config file again. It implements admin.Operator.
-func (a *App) Reload() error {
-	if a.path == "" {
-		return fmt.Errorf("this Weir was not started from a file")
-	}
-	c, err := config.Load(a.path)
-	if err != nil {
-		return err
-	}
-	for _, w := range c.Warnings {
-		a.log.Warn(w.Error())
-	}
-	if err := a.Apply(c); err != nil {
-		return err
-	}
-	a.web.Publish(admin.Event{Type: "notice", Text: "the config was loaded again"})
 	return nil
 }
 

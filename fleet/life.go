@@ -28,8 +28,30 @@ func (f *Fleet) live(in *instance) {
 			return
 		}
 	}
-	if in.State == Draining || in.State == Stopping || !f.serve(ctx, in, reports, dead) {
+	if in.State == Draining {
+		f.linger(ctx, in)
 		f.end(ctx, in)
+	} else if in.State == Stopping || !f.serve(ctx, in, reports, dead) {
+		f.end(ctx, in)
+	}
+}
+
+// linger waits until an adopted instance that drained has nothing in flight, which another process may have, and no longer than Drain.
+func (f *Fleet) linger(ctx context.Context, in *instance) {
+	deadline := time.NewTimer(f.options().Drain)
+	defer deadline.Stop()
+	poll := time.NewTicker(50 * time.Millisecond)
+	defer poll.Stop()
+	for f.busy(in) > 0 {
+		select {
+		case <-ctx.Done():
+			return
+		case <-in.handle.Done():
+			return
+		case <-deadline.C:
+			return
+		case <-poll.C:
+		}
 	}
 }
 
@@ -158,12 +180,17 @@ func (f *Fleet) booted(in *instance) {
 // join makes the instance a target.
 func (f *Fleet) join(in *instance, s health.Status) {
 	o := f.options()
-	t := target.New(in.ID, in.handle.Addr(), 1, o.Slots)
-	o.Join(t)
+	t, there := f.pool.Member(in.ID) // from an earlier fleet of this pool, with what is in flight on it
+	if !there {
+		t = target.New(in.ID, in.handle.Addr(), 1, o.Slots)
+		o.Join(t)
+	}
 	f.mu.Lock()
 	in.target = t
 	f.mu.Unlock()
-	f.pool.Add(t, s, time.Now())
+	if !there {
+		f.pool.Add(t, s, time.Now())
+	}
 }
 
 // serve watches a ready instance. True: it ended by itself, or Weir ends. False: it is to be ended now.
@@ -210,7 +237,7 @@ func (f *Fleet) drain(ctx context.Context, in *instance, why string) bool {
 	defer deadline.Stop()
 	poll := time.NewTicker(20 * time.Millisecond)
 	defer poll.Stop()
-	for in.target.InFlight() > 0 {
+	for f.busy(in) > 0 {
 		select {
 		case <-ctx.Done():
 			return false
@@ -218,7 +245,7 @@ func (f *Fleet) drain(ctx context.Context, in *instance, why string) bool {
 			f.crashed(in)
 			return false
 		case <-deadline.C:
-			f.enter(in, Stopping, fmt.Sprintf("%d requests were still in flight after the drain's %v", in.target.InFlight(), f.options().Drain))
+			f.enter(in, Stopping, fmt.Sprintf("%d requests were still in flight after the drain's %v", f.busy(in), f.options().Drain))
 			return false
 		case od := <-in.orders:
 			if od.kind == orderKeep {

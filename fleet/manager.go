@@ -38,6 +38,9 @@ type Options struct {
 	WarmUp func(ctx context.Context, addr string) error
 	// Join prepares a target before it joins the pool, and Leave cleans up after it left.
 	Join, Leave func(*target.Target)
+	// Elsewhere, when set, is how many requests another process has in flight on an instance: one that this process has replaced, and that
+	// finishes what it has.
+	Elsewhere func(id string) int
 }
 
 // Backoff spaces out launches after instances that failed before they were ready: Initial, doubled each time, up to Max.
@@ -273,9 +276,7 @@ func (f *Fleet) Instances(now time.Time) []View {
 		if in.handle != nil {
 			v.Addr = in.handle.Addr()
 		}
-		if in.target != nil {
-			v.InFlight = in.target.InFlight()
-		}
+		v.InFlight = f.inFlight(in)
 		if boot.Count > 0 && (in.State == Pending || in.State == Starting || in.State == Warming) {
 			v.ETA = max(time.Duration(boot.P50*float64(time.Second))-now.Sub(in.Launched), time.Second)
 		}
@@ -283,6 +284,24 @@ func (f *Fleet) Instances(now time.Time) []View {
 	}
 	slices.SortFunc(out, func(a, b View) int { return cmp.Or(a.Launched.Compare(b.Launched), cmp.Compare(a.ID, b.ID)) })
 	return out
+}
+
+// inFlight is how many requests an instance works on, whoever sent them. The lock is held.
+func (f *Fleet) inFlight(in *instance) (n int) {
+	if in.target != nil {
+		n = in.target.InFlight()
+	}
+	if f.o.Elsewhere != nil {
+		n += f.o.Elsewhere(in.ID)
+	}
+	return n
+}
+
+// busy is inFlight for those that do not hold the lock.
+func (f *Fleet) busy(in *instance) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.inFlight(in)
 }
 
 // Boots sums up the measured boots, launch to ready.

@@ -185,6 +185,9 @@ func (x *exchange) limit(now time.Time) (reply, bool) {
 	for i := range x.to.Rates {
 		l := &x.to.Rates[i]
 		if ok, after := l.Limit.Allow(x.limitKey(l.By), now, 1); !ok {
+			if l.Refused != nil {
+				l.Refused.Add(1)
+			}
 			return reply{
 				status: 429, kind: "rate_limit_exceeded", code: "rate_limits",
 				message: "more requests than " + l.Name + "; try again later", retryAfter: max(after, time.Second),

@@ -64,6 +64,9 @@ func (c *copied) run() {
 		return
 	}
 	c.e.mirrors.sent.Add(1)
+	if n := c.to.Mirror.Sent; n != nil {
+		n.Add(1)
+	}
 	err = c.send(lease.Target().Link.(*link))
 	o := pool.Outcome{Status: c.x.resp.Status, Failed: err != nil || c.x.resp.Status >= 500}
 	lease.Release(o, time.Now())

@@ -2,6 +2,7 @@ package l7
 
 import (
 	"crypto/tls"
+	"sync/atomic"
 	"time"
 
 	"github.com/weirlb/weir/admit"
@@ -136,6 +137,8 @@ type Rate struct {
 	By    Key
 	Limit *admit.Rates
 	Name  string // for the refusal: "20/s per client"
+
+	Refused *atomic.Uint64 // counts the requests that it refused; nil: nobody does
 }
 
 // Priority is where a request's priority comes from.
@@ -156,4 +159,6 @@ type Mirror struct {
 	To      *Destination
 	Percent float64 // of the requests
 	MaxBody int64   // bytes; requests with larger bodies are not copied
+
+	Sent *atomic.Uint64 // counts the copies; nil: nobody does
 }

@@ -43,6 +43,14 @@ type ProxyListener struct {
 	Proxies Proxies
 }
 
+// SetDeadline is until when Accept waits.
+func (l *ProxyListener) SetDeadline(t time.Time) error {
+	if d, ok := l.Listener.(interface{ SetDeadline(time.Time) error }); ok {
+		return d.SetDeadline(t)
+	}
+	return errors.ErrUnsupported
+}
+
 // Accept returns the next connection that is not refused.
 func (l *ProxyListener) Accept() (net.Conn, error) {
 	for {

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,8 +24,37 @@ import (
 
 // remote is how the commands that talk to a running Weir reach it.
 type remote struct {
-	Admin string `help:"Address of the running Weir's admin API." default:"127.0.0.1:9900" env:"WEIR_ADMIN"`
+	Admin string `help:"Address of the running Weir's admin API; https://HOST:PORT when it has admin.tls." default:"127.0.0.1:9900" env:"WEIR_ADMIN"`
 	Token string `help:"Its token, when it asks for one." env:"WEIR_ADMIN_TOKEN"`
+	CA    string `name:"ca" help:"File with the authority of its certificate, in PEM." env:"WEIR_ADMIN_CA" type:"path" placeholder:"FILE"`
+	Cert  string `help:"File with the certificate to show, when it asks for one." env:"WEIR_ADMIN_CERT" type:"path" placeholder:"FILE"`
+	Key   string `help:"File with the certificate's key." env:"WEIR_ADMIN_KEY" type:"path" placeholder:"FILE"`
+}
+
+// client speaks to the admin API, over TLS as the options say.
+func (r remote) client() (*http.Client, error) {
+	if r.CA == "" && r.Cert == "" {
+		return http.DefaultClient, nil
+	}
+	c := &tls.Config{}
+	if r.CA != "" {
+		pem, err := os.ReadFile(r.CA)
+		if err != nil {
+			return nil, usageError{fmt.Errorf("--ca: %w", err)}
+		}
+		c.RootCAs = x509.NewCertPool()
+		if !c.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, usageError{fmt.Errorf("--ca %s: there is no certificate in it; it must be in PEM", r.CA)}
+		}
+	}
+	if r.Cert != "" {
+		pair, err := tls.LoadX509KeyPair(r.Cert, r.Key)
+		if err != nil {
+			return nil, usageError{fmt.Errorf("--cert and --key: %w", err)}
+		}
+		c.Certificates = []tls.Certificate{pair}
+	}
+	return &http.Client{Transport: &http.Transport{TLSClientConfig: c, Proxy: http.ProxyFromEnvironment}}, nil
 }
 
 // do sends a request and returns the answer's body; what the API calls an error is one.
@@ -34,7 +65,15 @@ func (r remote) do(method, path string, body any) (io.ReadCloser, error) {
 			return nil, err
 		}
 	}
-	req, err := http.NewRequest(method, "http://"+r.Admin+path, &b)
+	base := r.Admin
+	if !strings.Contains(base, "://") {
+		base = "http://" + base
+	}
+	client, err := r.client()
+	if err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequest(method, strings.TrimSuffix(base, "/")+path, &b)
 	if err != nil {
 		return nil, usageError{fmt.Errorf("--admin %s: %w", r.Admin, err)}
 	}
@@ -42,7 +81,7 @@ func (r remote) do(method, path string, body any) (io.ReadCloser, error) {
 		req.Header.Set("Authorization", "Bearer "+r.Token)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	resp, err := http.DefaultClient.Do(req.WithContext(ctx))
+	resp, err := client.Do(req.WithContext(ctx))
 	if err != nil {
 		stop()
 		var ue *url.Error
@@ -130,7 +169,10 @@ func (s *statusCmd) Run(o *output) error {
 }
 
 func printStatus(w io.Writer, st admin.Status) {
-	fmt.Fprintf(w, "Weir %s, up %v\n", st.Version, st.Time.Sub(st.Started).Round(time.Second))
+	fmt.Fprintf(w, "Weir %s, process %d, generation %d, up %v\n", st.Version, st.PID, st.Generation, st.Time.Sub(st.Started).Round(time.Second))
+	for _, l := range st.Leaving {
+		fmt.Fprintln(w, remains(l))
+	}
 	for _, l := range st.Listeners {
 		fmt.Fprintf(w, "listening on %s, %d connections\n", l.Address, l.Connections)
 	}
@@ -171,6 +213,15 @@ func printStatus(w io.Writer, st admin.Status) {
 			fmt.Fprintf(w, "  launches are put off until %s: %s\n", p.LaunchesBlocked.Until.Local().Format(time.TimeOnly), p.LaunchesBlocked.Why)
 		}
 	}
+}
+
+// remains says what a process that was replaced still has to finish.
+func remains(l admin.Leaving) string {
+	until := ""
+	if !l.Deadline.IsZero() {
+		until = ", until " + l.Deadline.Local().Format(time.TimeOnly)
+	}
+	return fmt.Sprintf("process %d, which it has replaced, finishes %d requests on %d connections%s", l.PID, l.InFlight, l.Connections, until)
 }
 
 func size(b uint64) string {
@@ -275,14 +326,4 @@ func (e *explainCmd) Run(o *output) error {
 	defer b.Close()
 	_, err = io.Copy(o.out, b)
 	return err
-}
-
-type reloadCmd struct{ remote }
-
-func (r *reloadCmd) Run(o *output) error {
-	if err := r.order("POST", "/v1/reload", nil); err != nil {
-		return err
-	}
-	fmt.Fprintln(o.out, "reloaded")
-	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -18,23 +19,31 @@ import (
 
 type runCmd struct {
 	Config        string        `short:"c" help:"The config file." default:"weir.yaml" type:"path"`
-	Deadline      time.Duration `help:"On SIGTERM or Ctrl-C: how long what is in flight may take before it is cut." default:"5m"`
+	Deadline      time.Duration `help:"On SIGTERM, Ctrl-C or an upgrade: how long what is in flight may take before it is cut." default:"5m"`
 	KeepInstances bool          `help:"On shutdown leave the instances running; the next start adopts them."`
 }
 
 func (runCmd) Help() string {
 	return `Signals: SIGTERM or Ctrl-C finish what is in flight, then end the instances; a second one cuts at once. SIGHUP reads the
-config again, without a drop; a file with mistakes changes nothing.
+config again, without a drop; a file with mistakes changes nothing, and access_log begins a new file. SIGUSR2 has a new process take
+over, as weir upgrade does.
 
-After a crash or kill -9 the next start adopts the instances that still run.
+After a crash or kill -9 the next start adopts the instances that still run. Sockets of systemd (socket activation) are used where
+their address is one of the config's.
 
   weir run -c weir.yaml
-  weir run -c weir.yaml --keep-instances     # replace the binary without restarting models`
+  weir run -c weir.yaml --keep-instances     # stop without stopping models
+  weir upgrade                               # replace the binary without stopping anything`
 }
 
 func (r *runCmd) Run(o *output) error {
+	given, err := app.Inherited()
+	if err != nil {
+		return err
+	}
 	c, err := readConfig(r.Config)
 	if err != nil {
+		given.Fail(err)
 		return err
 	}
 	log := logger(o.err, c.Log.Format, c.Log.Level)
@@ -46,25 +55,18 @@ func (r *runCmd) Run(o *output) error {
 		debug.SetGCPercent(400)
 	}
 	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGUSR2)
 	defer signal.Stop(signals)
-	a, err := app.Start(c, app.Options{Version: versionString(), Log: log, Config: r.Config})
+	a, err := app.Start(c, app.Options{Version: versionString(), Log: log, Config: r.Config, Inherited: given, Deadline: r.Deadline})
 	if err != nil {
 		return err
 	}
-	for s := range signals {
-		if s != syscall.SIGHUP {
-			break
-		}
-		if err := a.Reload(); err != nil {
-			log.Error("nothing was changed: the config could not be loaded", "error", err)
-		}
-	}
+	attend(a, signals, log)
 	ctx, cancel := context.WithTimeout(context.Background(), r.Deadline)
 	defer cancel()
 	go func() {
 		for s := range signals {
-			if s != syscall.SIGHUP {
+			if s == syscall.SIGTERM || s == syscall.SIGINT {
 				cancel()
 			}
 		}
@@ -77,6 +79,27 @@ func (r *runCmd) Run(o *output) error {
 	}
 	log.Info("bye")
 	return nil
+}
+
+// attend does what signals ask for, until one asks to end or another process has taken over.
+func attend(a *app.App, signals <-chan os.Signal, log *slog.Logger) {
+	for {
+		select {
+		case <-a.Replaced():
+			return
+		case s := <-signals:
+			switch s {
+			case syscall.SIGHUP:
+				if err := a.Reload(); err != nil {
+					log.Error("nothing was changed: the config could not be loaded", "error", err)
+				}
+			case syscall.SIGUSR2:
+				go a.Upgrade("") // which logs what comes of it
+			default:
+				return
+			}
+		}
+	}
 }
 
 // readConfig reads a config; who has none yet is told how to begin.
