@@ -96,7 +96,7 @@ func isH2(b []byte) bool { return bytes.HasPrefix(b, preface) }
 func (e *Engine) carryH2(before carrier, l *Listener, c net.Conn) {
 	m := e.newMux(l, l.originOf(c))
 	m.from.proto = "HTTP/2.0"
-	e.carryMux(before, m, c)
+	e.carryMux(before, m, inBatches(c))
 	e.leave(l)
 }
 

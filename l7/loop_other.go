@@ -31,4 +31,6 @@ func (*door) shut() {}
 
 func layered(c net.Conn) net.Conn { return c }
 
+func inBatches(c net.Conn) net.Conn { return c }
+
 func (*Engine) toLoop(*Listener, *tls.Conn, origin) bool { return false }

@@ -17,12 +17,25 @@ import (
 
 // layer is what lies below a TLS connection: a net.Conn while it shakes hands and when a goroutine carries it, the end of a loop else.
 type layer struct {
-	net.Conn      // on a loop only its addresses count
-	e        *end // nil before and beside loops
+	net.Conn        // on a loop only its addresses count
+	e        *end   // nil before and beside loops
+	batch    *batch // of writes; nil: each by itself
 }
 
 // layered puts a layer below what is to become a TLS connection.
 func layered(c net.Conn) net.Conn { return &layer{Conn: c} }
+
+// inBatches has writes to a TLS connection, or one without TLS, put together. It returns the connection to use.
+func inBatches(c net.Conn) net.Conn {
+	t, ok := c.(*tls.Conn)
+	if !ok {
+		return &layer{Conn: c, batch: newBatch(c)}
+	}
+	if y, ok := t.NetConn().(*layer); ok {
+		y.batch = newBatch(y.Conn)
+	}
+	return c
+}
 
 // NetConn returns the connection below.
 func (y *layer) NetConn() net.Conn { return y.Conn }
@@ -43,7 +56,10 @@ func (y *layer) Read(p []byte) (int, error) {
 
 // Write collects the records that make up one send.
 func (y *layer) Write(p []byte) (int, error) {
-	if y.e == nil {
+	switch {
+	case y.batch != nil:
+		return y.batch.Write(p)
+	case y.e == nil:
 		return y.Conn.Write(p)
 	}
 	y.e.l.sealed = append(y.e.l.sealed, p...)
@@ -51,6 +67,9 @@ func (y *layer) Write(p []byte) (int, error) {
 }
 
 func (y *layer) Close() error {
+	if y.batch != nil {
+		y.batch.drain()
+	}
 	if y.e == nil {
 		return y.Conn.Close()
 	}
