@@ -122,7 +122,7 @@ const (
 	isToken = 1 << iota // RFC 9110 5.6.2
 	isValue             // a field value: VCHAR, obs-text, SP, HTAB
 	isURI               // a request target: visible ASCII
-	isHost              // a host's name
+	isHost              // a name of a host; without %, which some decode and some do not
 	isHex
 )
 
@@ -138,7 +138,7 @@ var class = func() (t [256]uint8) {
 		if alnum || c < 0x80 && bytes.IndexByte([]byte("!#$%&'*+-.^_`|~"), byte(c)) >= 0 {
 			t[c] |= isToken
 		}
-		if alnum || c < 0x80 && bytes.IndexByte([]byte("-._~%!$&'()*+,;="), byte(c)) >= 0 {
+		if alnum || c < 0x80 && bytes.IndexByte([]byte("-._~!$&'()*+,;="), byte(c)) >= 0 {
 			t[c] |= isHost
 		}
 		if c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F' {
