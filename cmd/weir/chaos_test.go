@@ -1,0 +1,581 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/weirlb/weir/admin"
+)
+
+// The chaos tests spoil targets under load and hold Weir to what it promises: no request is lost that could be saved. Both engines
+// serve every test, each with half of the load. `make chaos` runs them for as long as one likes.
+
+// chaos is a Weir with a listener for each engine.
+type chaos struct {
+	*weir
+	addrs []string
+}
+
+// newChaos starts a Weir. routes and pools are YAML.
+func newChaos(t *testing.T, routes, pools string) *chaos {
+	t.Helper()
+	w := &chaos{weir: prepare(t, "  api: {targets: []}\n")}
+	w.addrs = []string{strings.TrimPrefix(w.url, "http://"), fmt.Sprintf("127.0.0.1:%d", freePort(t))}
+	w.configure(routes, pools, "")
+	w.start()
+	return w
+}
+
+// configure writes the config file; more are further listeners.
+func (w *chaos) configure(routes, pools, more string) {
+	w.t.Helper()
+	text := fmt.Sprintf(`listen:
+  - {address: %q, engine: loop, routes: [%s]}
+  - {address: %q, engine: goroutine, routes: [%s]}
+%sadmin: {address: %q}
+state: %q
+log: {level: warn}
+pools:
+%s`, w.addrs[0], routes, w.addrs[1], routes, more, w.admin, filepath.Join(w.dir, "state"), pools)
+	if err := os.WriteFile(w.config(), []byte(text), 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// target is one target as the status shows it.
+func (w *chaos) target(pool, addr string) admin.Target {
+	w.t.Helper()
+	for _, p := range w.status().Pools {
+		for _, x := range p.Targets {
+			if p.Name == pool && x.ID == addr {
+				return x
+			}
+		}
+	}
+	w.t.Fatalf("pool %s has no target %s", pool, addr)
+	return admin.Target{}
+}
+
+// out waits until a target is out of rotation.
+func (w *chaos) out(pool, addr string) {
+	w.t.Helper()
+	until(w.t, addr+" is out of rotation", func() bool {
+		s := w.target(pool, addr).State
+		return s == "unhealthy" || s == "ejected"
+	})
+}
+
+// back waits until a target takes requests again.
+func (w *chaos) back(pool, addr string) {
+	w.t.Helper()
+	until(w.t, addr+" is healthy", func() bool { return w.target(pool, addr).State == "healthy" })
+	had := w.target(pool, addr).Requests
+	until(w.t, addr+" takes requests again", func() bool { return w.target(pool, addr).Requests > had })
+}
+
+// healthy waits until all targets are.
+func (w *chaos) healthy() {
+	w.t.Helper()
+	until(w.t, "all targets are healthy", func() bool {
+		for _, p := range w.status().Pools {
+			for _, x := range p.Targets {
+				if x.State != "healthy" {
+					return false
+				}
+			}
+		}
+		return true
+	})
+}
+
+// finish ends Weir, which must have no slot and no waiting request left, and have noticed nothing odd about itself.
+func (w *chaos) finish() {
+	w.t.Helper()
+	until(w.t, "nothing is in flight any more", func() bool {
+		for _, p := range w.status().Pools {
+			if p.InFlight != 0 || p.Queue.Depth != 0 {
+				return false
+			}
+		}
+		return true
+	})
+	w.cmd.Process.Signal(syscall.SIGTERM)
+	if code := w.exit(); code != exitOK {
+		w.t.Errorf("Weir ended with %d", code)
+	}
+	if log := w.log.String(); strings.Contains(log, "DATA RACE") || strings.Contains(log, "panic:") {
+		w.t.Errorf("Weir says:\n%s", log)
+	}
+}
+
+// descriptors is how many files and sockets Weir has open.
+func (w *chaos) descriptors() int {
+	w.t.Helper()
+	ds, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", w.cmd.Process.Pid))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return len(ds)
+}
+
+// rounds calls round n times, or for as long as WEIR_CHAOS says.
+func rounds(t *testing.T, n int, round func(i int)) {
+	t.Helper()
+	long, err := time.ParseDuration(os.Getenv("WEIR_CHAOS"))
+	if err != nil && os.Getenv("WEIR_CHAOS") != "" {
+		t.Fatalf("WEIR_CHAOS: %v", err)
+	}
+	for i, began := 0, time.Now(); (i < n || time.Since(began) < long) && !t.Failed(); i++ {
+		round(i)
+	}
+}
+
+// tinyKinds is what tiny targets are asked for.
+var tinyKinds = []kind{
+	{"get", 5, get("/get/")},
+	{"post", 3, post("/post/")},
+	{"events", 2, events("/events/", 10)},
+}
+
+const chaosRate = 200 // requests a second
+
+func TestChaosTargetsAreKilled(t *testing.T) {
+	t.Parallel()
+	const slots = 16
+	tinies, tinyAddrs := fleetOf(t, 4, newTiny)
+	infers, inferAddrs := fleetOf(t, 4, newInfer)
+	w := newChaos(t, `{path: "/v1/*", pool: infer}, {pool: tiny}`, fmt.Sprintf(`
+  tiny: {targets: [%s], concurrency: %d, health: {path: /health, interval: 200ms, timeout: 1s, healthy: 1}}
+  infer: {targets: [%s], concurrency: %[2]d, health: {path: /health/ready, interval: 200ms, timeout: 1s, healthy: 1}}
+`, tinyAddrs, slots, inferAddrs))
+	w.healthy()
+	l := offer(t, chaosRate, w.addrs, append(tinyKinds, kind{"models", 2, func(c *caller, _ string, fresh bool, o *outcome) {
+		req, _ := http.NewRequest("GET", "http://"+c.addr+"/v1/models", nil)
+		o.exchange(c, req, fresh, "")
+	}}, kind{"chat", 2, chat})...)
+	l.more(50)
+
+	deaths := map[string][]death{}
+	kill := func(pool string, p *process, notice bool) {
+		deaths[pool] = append(deaths[pool], p.kill())
+		if notice {
+			w.out(pool, p.addr)
+		}
+		p.start()
+		w.back(pool, p.addr)
+	}
+	rounds(t, 4, func(i int) {
+		kill("tiny", tinies[i%4], i%2 == 0)
+		l.more(20)
+		kill("tiny", tinies[i%4], i%2 == 1)
+		if i%4 == 0 {
+			kill("infer", infers[i/4%4], true)
+		}
+	})
+
+	saved := map[string]bool{"get": true, "models": true} // whatever happens
+	lost := map[*death]int{}
+	failures(t, l.stop(), func(o *outcome) bool {
+		pool := "tiny"
+		if o.kind == "chat" {
+			pool = "infer"
+		}
+		if saved[o.kind] || o.kind == "events" && !o.cut {
+			return false
+		}
+		for i := range deaths[pool] {
+			d := &deaths[pool][i]
+			if o.sent.Before(d.to) && o.done.After(d.from) { // it was under way
+				lost[d]++
+				return true
+			}
+		}
+		return false
+	})
+	for pool, ds := range deaths {
+		for i := range ds {
+			if n := lost[&ds[i]]; n > slots {
+				t.Errorf("pool %s, death %d: %d requests were lost, but at most %d were in flight", pool, i, n, slots)
+			}
+		}
+	}
+	for _, p := range tinies {
+		for id, n := range p.begun {
+			for _, other := range tinies {
+				if other != p && other.begun[id] > 0 || n > 1 {
+					t.Errorf("POST %s was given to targets more than once", id)
+				}
+			}
+		}
+	}
+	w.finish()
+}
+
+func TestChaosATargetStalls(t *testing.T) {
+	t.Parallel()
+	const slots, firstByte = 8, 700 * time.Millisecond
+	tinies, addrs := fleetOf(t, 4, newTiny)
+	w := newChaos(t, "{pool: tiny}", fmt.Sprintf(`
+  tiny:
+    targets: [%s]
+    concurrency: %d
+    timeouts: {first_byte: %v}
+    health: {path: /health, interval: 250ms, timeout: 500ms, healthy: 1}
+`, addrs, slots, firstByte))
+	w.healthy()
+	l := offer(t, chaosRate, w.addrs, tinyKinds...)
+	began := time.Now()
+	l.more(300)
+	type stall struct {
+		target   string
+		from, to time.Time
+		lost     int
+	}
+	var stalls []*stall
+	quiet := time.Now()
+	rounds(t, 1, func(i int) {
+		p := tinies[i%4]
+		s := &stall{target: p.addr, from: time.Now()}
+		stalls = append(stalls, s)
+		p.stop()
+		w.out("tiny", p.addr)
+		s.to = time.Now()
+		had := w.target("tiny", p.addr).Requests
+		l.more(200)
+		if now := w.target("tiny", p.addr).Requests; now != had {
+			t.Errorf("a stalled target out of rotation was given %d requests", now-had)
+		}
+		p.resume()
+		w.back("tiny", p.addr)
+	})
+
+	var before, during []*outcome
+	os := l.stop()
+	failures(t, os, func(o *outcome) bool {
+		for _, s := range stalls {
+			if o.status == 504 && o.err == nil && o.done.After(s.from) && o.sent.Before(s.to) {
+				s.lost++
+				return true
+			}
+		}
+		return false
+	})
+	for _, o := range os {
+		switch {
+		case !o.ok() || o.kind == "events":
+		case o.sent.After(began) && o.done.Before(quiet):
+			before = append(before, o)
+		default:
+			for _, s := range stalls {
+				if o.sent.After(s.from) && o.sent.Before(s.to) && o.target != s.target {
+					during = append(during, o)
+				}
+			}
+		}
+	}
+	for _, s := range stalls {
+		if most := slots * (int(s.to.Sub(s.from)/firstByte) + 1); s.lost > most {
+			t.Errorf("%d requests were lost on a stalled target that may hold %d", s.lost, most)
+		}
+	}
+	usual, meanwhile := p95(before), p95(during)
+	t.Logf("95 %% of the requests to other targets took %v before and %v while one stalled", usual, meanwhile)
+	if meanwhile > max(4*usual, usual+250*time.Millisecond) {
+		t.Errorf("a stalled target held up requests to others: 95 %% took %v before and %v meanwhile", usual, meanwhile)
+	}
+	w.finish()
+}
+
+func TestChaosTargetsMisbehave(t *testing.T) {
+	t.Parallel()
+	_, good := fleetOf(t, 3, newTiny)
+	var routes, pools strings.Builder
+	var kinds []kind
+	rogues := map[string]*rogue{}
+	modes := map[string]int32{"reset": resetAll, "close": closeAll, "half": halfHead, "garbage": garbage, "drip": drip}
+	for name := range modes {
+		r := newRogue(t)
+		rogues[name] = r
+		rules := "ejection: {base: 300ms, max: 1s}"
+		if name == "drip" { // its answers are good, but slow: only a check can tell
+			rules = "health: {path: /get/health, interval: 100ms, timeout: 200ms, healthy: 1}"
+		}
+		fmt.Fprintf(&routes, `{path: "/%s/*", pool: %[1]s, rewrite: {strip_prefix: "/%[1]s"}}, `, name)
+		fmt.Fprintf(&pools, "  %s: {targets: [%s, %q], %s}\n", name, good, r.addr, rules)
+		kinds = append(kinds, kind{name, 4, get("/" + name + "/get/")}, kind{name + " post", 1, post("/" + name + "/post/")})
+	}
+	w := newChaos(t, strings.TrimSuffix(routes.String(), ", "), pools.String())
+	w.healthy()
+	l := offer(t, chaosRate, w.addrs, kinds...)
+	rounds(t, 1, func(int) {
+		for name, r := range rogues {
+			w.back(name, r.addr)
+			r.turn(modes[name])
+		}
+		for name, r := range rogues {
+			w.out(name, r.addr)
+		}
+		l.more(100)
+		for _, r := range rogues {
+			r.turn(behave)
+		}
+		for name, r := range rogues {
+			w.back(name, r.addr)
+		}
+	})
+	failures(t, l.stop(), func(o *outcome) bool {
+		// What was written to such a target cannot be given to another one, but clients are told.
+		return strings.HasSuffix(o.kind, " post") && o.status == 502 && o.err == nil
+	})
+	for name, r := range rogues {
+		if x := w.target(name, r.addr); x.Failures == 0 && name != "drip" {
+			t.Errorf("%s: the status shows no failure: %+v", name, x)
+		}
+	}
+	w.finish()
+}
+
+func TestChaosDrain(t *testing.T) {
+	t.Parallel()
+	tinies, addrs := fleetOf(t, 4, newTiny)
+	w := newChaos(t, "{pool: tiny}", fmt.Sprintf("  tiny: {targets: [%s], concurrency: 16, health: {path: /health, interval: 500ms}}\n", addrs))
+	w.healthy()
+	l := offer(t, chaosRate, w.addrs, tinyKinds...)
+	rounds(t, 8, func(i int) {
+		a, b := tinies[i%4].addr, tinies[(i+1)%4].addr
+		w.cli("drain", "tiny", a)
+		w.cli("drain", "tiny", b)
+		had := w.target("tiny", a).Requests
+		l.more(30)
+		if x := w.target("tiny", a); x.State != "draining" || x.Requests != had {
+			t.Errorf("a target that drains was given %d requests: %+v", x.Requests-had, x)
+		}
+		w.cli("drain", "tiny", a, "--undo")
+		w.cli("drain", "tiny", b, "--undo")
+		w.back("tiny", a)
+	})
+	failures(t, l.stop(), nil)
+	w.finish()
+}
+
+func TestChaosAllTargetsAreDown(t *testing.T) {
+	t.Parallel()
+	tinies, addrs := fleetOf(t, 4, newTiny)
+	w := newChaos(t, "{pool: tiny}", fmt.Sprintf(`
+  tiny:
+    targets: [%s]
+    fail_open: 0
+    queue: {limit: 100, timeout: 1s}
+    health: {path: /health, interval: 100ms, timeout: 1s, healthy: 1}
+`, addrs))
+	w.healthy()
+	l := offer(t, chaosRate, w.addrs, tinyKinds...)
+	l.more(50)
+	type outage struct{ begin, down, up time.Time }
+	var outages []outage
+	rounds(t, 1, func(int) {
+		var o outage
+		o.begin = time.Now()
+		for _, p := range tinies {
+			p.kill()
+		}
+		for _, p := range tinies {
+			w.out("tiny", p.addr)
+		}
+		o.down = time.Now()
+		l.more(200)
+		for _, p := range tinies {
+			p.start()
+		}
+		o.up = time.Now()
+		w.healthy()
+		l.more(200)
+		outages = append(outages, o)
+	})
+	os := l.stop()
+	refused, held := 0, 0
+	failures(t, os, func(o *outcome) bool {
+		for _, x := range outages {
+			if o.sent.Before(x.down) && o.done.After(x.begin) && o.sent.After(x.begin.Add(-patience)) {
+				return true // nobody had noticed yet
+			}
+			if o.sent.After(x.down) && o.err == nil && o.status == 503 && o.retryAfter != "" {
+				refused++
+				return true
+			}
+		}
+		return false
+	})
+	for _, o := range os {
+		for _, x := range outages {
+			if o.ok() && o.sent.After(x.down) && o.sent.Before(x.up) {
+				held++
+			}
+		}
+	}
+	t.Logf("%d were refused with a Retry-After, %d waited until a target was back", refused, held)
+	if held == 0 || refused == 0 {
+		t.Error("that is not what an outage longer than the queue's timeout looks like")
+	}
+	w.finish()
+}
+
+// announcer is a target whose event streams go on until it is told to end them.
+type announcer struct {
+	addr string
+	over chan struct{}
+	end  func()
+}
+
+func newAnnouncer(t *testing.T) *announcer {
+	t.Helper()
+	a := &announcer{over: make(chan struct{})}
+	a.end = sync.OnceFunc(func() { close(a.over) })
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.addr = ln.Addr().String()
+	m := http.NewServeMux()
+	m.HandleFunc("GET /health", func(http.ResponseWriter, *http.Request) {})
+	m.HandleFunc("GET /live/{id}", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		tick := time.NewTicker(200 * time.Millisecond)
+		defer tick.Stop()
+		for n := 0; ; n++ {
+			fmt.Fprintf(w, "data: %s %d\n\n", r.PathValue("id"), n)
+			http.NewResponseController(w).Flush()
+			select {
+			case <-tick.C:
+			case <-r.Context().Done():
+				return
+			case <-a.over:
+				fmt.Fprint(w, "data: [DONE]\n\n")
+				return
+			}
+		}
+	})
+	s := &http.Server{Handler: m}
+	go s.Serve(ln)
+	t.Cleanup(func() {
+		a.end()
+		s.Close()
+	})
+	return a
+}
+
+func TestChaosReload(t *testing.T) {
+	t.Parallel()
+	_, addrs := fleetOf(t, 4, newTiny)
+	stay, leave := newAnnouncer(t), newAnnouncer(t)
+	third := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	extra := newTiny(t)
+	const streams = 500
+	// In every other config there are another listener, another route, another pool and other targets, which some of the streams use.
+	configure := func(w *chaos, i int) {
+		routes, more := `{path: "/live/*", pool: live}, {pool: tiny}`, ""
+		tiny, live, pools := addrs, strconv.Quote(stay.addr), ""
+		if i%2 == 0 {
+			routes += `, {path: "/extra/*", pool: extra, rewrite: {strip_prefix: /extra}}`
+			more = fmt.Sprintf("  - {address: %q, routes: [{pool: live}]}\n", third)
+			tiny += fmt.Sprintf(", {address: %q, weight: %d}", extra.addr, 1+i%5)
+			live += fmt.Sprintf(", %q", leave.addr)
+			pools = fmt.Sprintf("  extra: {targets: [%q], balance: round_robin}\n", leave.addr)
+		}
+		w.configure(routes, fmt.Sprintf(`
+  tiny: {targets: [%s], concurrency: %d, timeouts: {first_byte: %ds}, health: {path: /health, interval: %dms}}
+  live: {targets: [%s], concurrency: %d, retries: {min: %d}}
+%s`, tiny, 16+i%3, 10+i%3, 400+100*(i%4), live, 1000+i%2, 3+i%3, pools), more)
+	}
+	w := &chaos{weir: prepare(t, "  api: {targets: []}\n")}
+	w.addrs = []string{strings.TrimPrefix(w.url, "http://"), fmt.Sprintf("127.0.0.1:%d", freePort(t))}
+	configure(w, 0)
+	w.start()
+	w.healthy()
+
+	var began atomic.Int64
+	var all sync.WaitGroup
+	errs := make(chan error, streams)
+	for i := range streams {
+		addr, path := w.addrs[i%2], "/live/"
+		switch i % 10 {
+		case 1, 2:
+			path = "/extra/live/"
+		case 3:
+			addr = third
+		}
+		all.Go(func() {
+			c, o, id := &caller{addr: addr}, &outcome{}, fmt.Sprintf("s%d", i)
+			req, _ := http.NewRequest("GET", "http://"+addr+path+id, nil)
+			r, err := c.call(req, true, func(r *http.Response) error {
+				if r.StatusCode != 200 {
+					return fmt.Errorf("status %d", r.StatusCode)
+				}
+				_, err := o.listen(r.Body, id, func() { began.Add(1) })
+				return err
+			})
+			if o.saw(r, err); !o.ok() {
+				errs <- fmt.Errorf("stream %d by %s%s: %v, cut %v", i, addr, path, err, o.cut)
+			}
+		})
+	}
+	until(t, "all streams have begun", func() bool { return began.Load() == streams || len(errs) > 0 })
+	l := offer(t, chaosRate, w.addrs, tinyKinds...)
+	l.more(50)
+	files := w.descriptors()
+	at := time.Now()
+	reloads := 0
+	rounds(t, 100, func(i int) {
+		reloads++
+		if i%10 == 9 {
+			mistake(t, w)
+		}
+		configure(w, i+1)
+		w.cli("reload")
+		l.more(1)
+	})
+	t.Logf("%d reloads took %v", reloads, time.Since(at))
+	failures(t, l.stop(), nil)
+	if now := w.descriptors(); now > files+100 {
+		t.Errorf("Weir had %d files and sockets open before %d reloads and %d after them", files, reloads, now)
+	}
+	stay.end()
+	leave.end()
+	all.Wait()
+	close(errs)
+	for err := range errs {
+		t.Error(err)
+	}
+	w.finish()
+}
+
+// mistake has Weir load a file that is wrong, which must change nothing.
+func mistake(t *testing.T, w *chaos) {
+	t.Helper()
+	names := func() (s string) {
+		for _, p := range w.status().Pools {
+			s += fmt.Sprint(p.Name, p.Concurrency, len(p.Targets), p.Balance, " ")
+		}
+		return s
+	}
+	before := names()
+	w.configure("{pool: nowhere}", "  tiny: {targets: [\"127.0.0.1:1\"]}\n", "")
+	var out bytes.Buffer
+	if code := run([]string{"reload", "--admin", w.admin}, &out, &out); code != exitFailed || !strings.Contains(out.String(), "nowhere") {
+		t.Errorf("a bad file: exit %d, %s", code, out.String())
+	}
+	if after := names(); after != before {
+		t.Errorf("a bad file changed %s to %s", before, after)
+	}
+}
