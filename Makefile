@@ -41,8 +41,9 @@ fuzz:
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
-## bench-proxy: CPU and memory beside nginx and HAProxy
-bench-proxy: deps build
+## bench-proxy: CPU and memory beside nginx, HAProxy and Caddy
+bench-proxy: build
+	@sh scripts/deps.sh bench
 	$(GO) run ./bench/proxy --weir $(BIN) $(ARGS)
 
 ## bench-azure: ten minutes of real LLM traffic against a pool that scales from zero

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -34,8 +36,10 @@ type cell struct {
 	mix       mix
 	load      float64
 	candidate candidate
+	speed     float64 // by which all times are divided
 	jobs      []job
-	base      []outcome // in the ideal first-come queue
+	base      []outcome // in the ideal first-come queue; of the case churn many times, one after another
+	spread    float64   // of the case churn: how far above the mean of all the mean of one run of the ideal comes by chance, one time in twenty
 	best      []outcome // in the ideal shortest-first queue, of the case shortest
 
 	targets []*target
@@ -54,32 +58,47 @@ type sample struct {
 	failure string
 }
 
-// ideals computes what the waits are compared with. Times of targets that come and go are in those of the run.
+// ideals computes what the waits are compared with.
 func (c *cell) ideals(every time.Duration) {
-	var servers []server
+	equals := slices.Repeat([]server{{speed: 1}}, slots)
 	switch c.kind {
+	case equal:
+		c.base = ideal(c.jobs, equals, firstCome, nil)
+	case shortest:
+		c.base = ideal(c.jobs, equals, firstCome, nil)
+		c.best = ideal(c.jobs, equals, shortestFirst, nil)
 	case unequal:
+		var servers []server
 		for _, s := range speeds {
 			servers = append(servers, server{speed: float64(s) * slots / speedSum})
 		}
+		c.base = ideal(c.jobs, servers, firstCome, nil)
 	case churn:
-		for i := range len(c.targets) {
-			from := time.Duration(max(0, i-slots+1)) * every
-			until := time.Duration(i+1) * every
-			if i >= len(c.targets)-slots {
-				until = 0
-			}
-			servers = append(servers, server{1, from, until})
-		}
-	default:
-		for range slots {
-			servers = append(servers, server{speed: 1})
-		}
+		c.chances(every)
 	}
-	c.base = ideal(c.jobs, servers, firstCome)
-	if c.kind == shortest {
-		c.best = ideal(c.jobs, servers, shortestFirst)
+}
+
+// chances computes the ideal for targets that come and go. A target that goes finishes what it has, so whether it had much left is extra capacity by chance; the
+// ideal is what that comes to over many runs that differ in nothing but in which of the free targets took a request.
+func (c *cell) chances(every time.Duration) {
+	var servers []server
+	for i := range len(c.targets) {
+		s := server{speed: 1, from: time.Duration(max(0, i-slots+1)) * every, until: time.Duration(i+1) * every}
+		if i >= len(c.targets)-slots {
+			s.until = 0
+		}
+		servers = append(servers, s)
 	}
+	const draws = 200
+	random := rand.New(rand.NewPCG(1, uint64(len(c.jobs))))
+	var means []float64
+	for range draws {
+		run := ideal(c.jobs, servers, firstCome, random)
+		c.base = append(c.base, run...)
+		means = append(means, sum(run, 1).Mean)
+	}
+	slices.Sort(means)
+	c.spread = means[draws*95/100] / sum(c.base, 1).Mean
 }
 
 // open starts the targets: eight, and with churn one for each time that one comes.

@@ -2,6 +2,8 @@ package main
 
 import (
 	"math"
+	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -25,8 +27,9 @@ func shortestFirst(a, b job) bool { return a.service < b.service }
 
 // ideal computes how long each job waits when one queue stands before all servers, a free server always takes who is next by the order, and a
 // job that finds several free takes the fastest. Jobs are sorted by arrival. Nothing takes any time but the service: this is the multi-server queue itself
-// (for fifo the recursion of Kiefer and Wolfowitz, 1955), not an estimate.
-func ideal(jobs []job, servers []server, before order) []outcome {
+// (for fifo the recursion of Kiefer and Wolfowitz, 1955), not an estimate. Which of several equally fast free servers takes a job makes no difference
+// unless servers go; random, unless it is nil, decides that.
+func ideal(jobs []job, servers []server, before order, random *rand.Rand) []outcome {
 	done := make([]outcome, len(jobs))
 	free := make([]time.Duration, len(servers)) // when each server is
 	for i, s := range servers {
@@ -40,7 +43,7 @@ func ideal(jobs []job, servers []server, before order) []outcome {
 			waiting = append(waiting, arrived)
 			arrived++
 		}
-		s := fastest(servers, free, now)
+		s := fastest(servers, free, now, random)
 		if len(waiting) > 0 && s >= 0 {
 			next := 0
 			for i := range waiting {
@@ -49,7 +52,7 @@ func ideal(jobs []job, servers []server, before order) []outcome {
 				}
 			}
 			j := waiting[next]
-			waiting = append(waiting[:next], waiting[next+1:]...)
+			waiting = slices.Delete(waiting, next, next+1)
 			done[j] = outcome{wait: now - jobs[j].at, service: time.Duration(float64(jobs[j].service) / servers[s].speed)}
 			free[s] = now + done[j].service
 			continue
@@ -60,11 +63,17 @@ func ideal(jobs []job, servers []server, before order) []outcome {
 }
 
 // fastest is the fastest server that can begin a job now, -1 when none can.
-func fastest(servers []server, free []time.Duration, now time.Duration) int {
-	best := -1
+func fastest(servers []server, free []time.Duration, now time.Duration, random *rand.Rand) int {
+	best, equals := -1, 0
 	for i, s := range servers {
-		if free[i] <= now && (s.until == 0 || now < s.until) && (best < 0 || s.speed > servers[best].speed) {
-			best = i
+		switch {
+		case free[i] > now || s.until != 0 && now >= s.until:
+		case best < 0 || s.speed > servers[best].speed:
+			best, equals = i, 1
+		case s.speed == servers[best].speed:
+			if equals++; random != nil && random.IntN(equals) == 0 {
+				best = i
+			}
 		}
 	}
 	return best

@@ -51,7 +51,7 @@ func parse(args []string) (options, error) {
 	f := flag.NewFlagSet("bench/tail", flag.ContinueOnError)
 	f.IntVar(&o.requests, "requests", 586, "requests under each load; all candidates get the same")
 	f.StringVar(&loads, "loads", "0.5,0.7,0.8,0.9,0.95", "loads, as shares of what the targets can do")
-	f.StringVar(&mixes, "mixes", "two,trace", "service times: two (half 50 ms, half 2 s), trace (recorded image requests)")
+	f.StringVar(&mixes, "mixes", "two,trace,known", "service times: two (half 50 ms, half 2 s), trace (recorded image requests), known (the same, and requests say how long they take; for -cases shortest)")
 	f.StringVar(&cases, "cases", strings.Join(caseNames, ","), "equal targets, unequal ones (speeds 1:2:4), targets that come and go (churn), the shortest first")
 	f.StringVar(&only, "only", strings.Join([]string{direct, weir, nginx, haproxy}, ","), "programs to measure; direct is a queue in the load generator")
 	f.Float64Var(&o.speed, "speed", 1, "run so many times faster, all times divided; above 1 the overhead of sockets and timers weighs more")
@@ -74,7 +74,7 @@ func parse(args []string) (options, error) {
 		o.loads = append(o.loads, load)
 	}
 	var errs [3]error
-	o.mixes, errs[0] = choose("-mixes", mixes, []string{"two", "trace"})
+	o.mixes, errs[0] = choose("-mixes", mixes, []string{"two", "trace", "known"})
 	o.cases, errs[1] = choose("-cases", cases, caseNames)
 	o.only, errs[2] = choose("-only", only, []string{direct, weir, nginx, haproxy})
 	if err := errors.Join(errs[:]...); err != nil {

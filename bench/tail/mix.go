@@ -80,6 +80,16 @@ func heavyTailed(n int, random *rand.Rand, traces string) (mix, error) {
 	return m, nil
 }
 
+// known is the mix with requests that say exactly how long they will take, in ms.
+func (m mix) known() mix {
+	m.name, m.title = "known", "the same requests, which say how long they take"
+	m.jobs = slices.Clone(m.jobs)
+	for i, j := range m.jobs {
+		m.jobs[i].steps = int(max(1, j.service.Milliseconds()))
+	}
+	return m
+}
+
 func longest(jobs []job) time.Duration {
 	return slices.MaxFunc(jobs, func(a, b job) int { return int(a.service - b.service) }).service
 }

@@ -20,25 +20,39 @@ var candidatesOf = map[string][]candidate{
 
 // mixesOf are the service times of each case, as far as they are asked for.
 var mixesOf = map[string][]string{
-	equal: {"two", "trace"}, unequal: {"two"}, churn: {"two"}, shortest: {"two", "trace"},
+	equal: {"two", "trace"}, unequal: {"two"}, churn: {"two"}, shortest: {"two", "trace", "known"},
 }
+
+// shortestFaster is by how much the case shortest runs faster, with as many times the requests: who is short is chance, and a few hundred requests
+// are too few for the mean to settle.
+const shortestFaster = 5
+
+// leastShortest is the least load of the case shortest: below it so few wait that their order says little.
+const leastShortest = 0.75
 
 // plan lays out all cells: the same arrivals and service times for all candidates, and for all loads but for the time between arrivals.
 func plan(o options) ([]*cell, error) {
-	random := rand.New(rand.NewPCG(o.seed, 586))
-	gaps := exponential(o.requests, random)
-	two := twoPoint(o.requests, random)
-	trace, err := heavyTailed(o.requests, random, o.traces)
-	if err != nil {
-		return nil, err
-	}
 	var cells []*cell
 	for _, kind := range o.cases {
-		for _, m := range []mix{two, trace} {
+		requests, speed := o.requests, o.speed
+		if kind == shortest {
+			requests, speed = requests*shortestFaster, speed*shortestFaster
+		}
+		random := rand.New(rand.NewPCG(o.seed, 586))
+		gaps := exponential(requests, random)
+		two := twoPoint(requests, random)
+		trace, err := heavyTailed(requests, random, o.traces)
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range []mix{two, trace, trace.known()} {
 			if !slices.Contains(o.mixes, m.name) || !slices.Contains(mixesOf[kind], m.name) {
 				continue
 			}
 			for _, load := range o.loads {
+				if kind == shortest && load < leastShortest {
+					continue
+				}
 				for i, c := range candidatesOf[kind] {
 					if !slices.Contains(o.only, c.program) {
 						continue
@@ -46,7 +60,7 @@ func plan(o options) ([]*cell, error) {
 					n := len(cells)
 					cells = append(cells, &cell{
 						kind: kind, mix: m, load: load, candidate: c,
-						jobs: m.arrivals(gaps, load, o.speed), site: &site{Name: fmt.Sprintf("pool%d", n), Method: c.method},
+						speed: speed, jobs: m.arrivals(gaps, load, speed), site: &site{Name: fmt.Sprintf("pool%d", n), Method: c.method},
 						offset: scaled(time.Duration(slices.Index(caseNames, kind)*211+i*137)*time.Millisecond, o.speed),
 					})
 				}

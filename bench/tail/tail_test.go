@@ -42,7 +42,7 @@ func TestIdealByHand(t *testing.T) {
 		"one comes":          {[]server{{speed: 1}, {speed: 1, from: 50 * ms}}, firstCome, []time.Duration{0, 40 * ms, 80 * ms, 70 * ms}},
 		"one goes after its": {[]server{{speed: 1, until: 40 * ms}, {speed: 1, from: 95 * ms}}, firstCome, []time.Duration{0, 85 * ms, 125 * ms, 145 * ms}},
 	} {
-		if got := waitsOf(ideal(jobs, c.servers, c.before)); !slices.Equal(got, c.want) {
+		if got := waitsOf(ideal(jobs, c.servers, c.before, nil)); !slices.Equal(got, c.want) {
 			t.Errorf("%s: waits %v, want %v", name, got, c.want)
 		}
 	}
@@ -70,7 +70,7 @@ func TestIdealIsKieferWolfowitz(t *testing.T) {
 			want = append(want, work[0])
 			work[0] += j.service
 		}
-		if got := waitsOf(ideal(jobs, slices.Repeat([]server{{speed: 1}}, n), firstCome)); !slices.Equal(got, want) {
+		if got := waitsOf(ideal(jobs, slices.Repeat([]server{{speed: 1}}, n), firstCome, nil)); !slices.Equal(got, want) {
 			t.Fatalf("waits %v, want %v", got, want)
 		}
 	})
@@ -176,14 +176,14 @@ func program(t *testing.T, args ...string) (cmd *exec.Cmd, output *bytes.Buffer,
 
 // The real thing, ten times as fast: a queue without a proxy, and what is installed.
 func TestSmoke(t *testing.T) {
-	only := direct
+	programs := []string{direct}
 	for _, name := range []string{nginx, haproxy} {
 		if _, err := child.Find(name); err == nil {
-			only += "," + name
+			programs = append(programs, name)
 		}
 	}
 	file := filepath.Join(t.TempDir(), "report.json")
-	cmd, output, tmp := program(t, "-only", only, "-cases", "equal,unequal", "-mixes", "two", "-loads", "0.8", "-requests", "60", "-speed", "10", "-json", file)
+	cmd, output, tmp := program(t, "-only", strings.Join(programs, ","), "-cases", "equal,unequal", "-mixes", "two", "-loads", "0.8", "-requests", "60", "-speed", "10", "-json", file)
 	if err := cmd.Run(); err != nil {
 		t.Fatalf("%v\n%s", err, output)
 	}

@@ -38,27 +38,16 @@ type weir struct {
 	t     *testing.T
 	dir   string
 	cmd   *exec.Cmd
-	log   *lockedBuffer
+	next  []int  // processes that took over
 	url   string // of the first listener
 	admin string
 	ended chan error
 }
 
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
+// log is what it has written, whichever process of it.
+func (w *weir) log() string {
+	b, _ := os.ReadFile(filepath.Join(w.dir, "weir.log"))
+	return string(b)
 }
 
 // freePort finds a port; the config has to name it before Weir can take it.
@@ -98,10 +87,14 @@ func (w *weir) config() string { return filepath.Join(w.dir, "weir.yaml") }
 // start starts Weir and waits until it answers.
 func (w *weir) start() {
 	w.t.Helper()
-	w.log = &lockedBuffer{}
+	log, err := os.OpenFile(filepath.Join(w.dir, "weir.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer log.Close()
 	w.cmd = exec.Command(os.Args[0], "run", "-c", w.config())
 	w.cmd.Env = append(os.Environ(), "WEIR_MAIN=1")
-	w.cmd.Stderr = w.log
+	w.cmd.Stderr = log
 	if err := w.cmd.Start(); err != nil {
 		w.t.Fatal(err)
 	}
@@ -119,8 +112,11 @@ func (w *weir) start() {
 
 // stop ends Weir and every instance of its state directory, whatever the test did.
 func (w *weir) stop() {
-	if w.t.Failed() && w.log != nil {
-		w.t.Log(w.log.String())
+	if w.t.Failed() {
+		w.t.Log(w.log())
+	}
+	for _, pid := range w.next {
+		syscall.Kill(pid, syscall.SIGKILL)
 	}
 	if w.cmd != nil && w.cmd.ProcessState == nil {
 		w.cmd.Process.Kill()
