@@ -288,6 +288,8 @@ func (c *call) begin(first []byte) {
 	default:
 		pr, pw := io.Pipe()
 		c.more = pw
+		// net/http looks at the context no more when it waits for the body and has the answer's head.
+		context.AfterFunc(c.ctx, func() { pw.CloseWithError(context.Canceled) })
 		r.Body = &outgoing{c: c, r: r, Reader: io.MultiReader(bytes.NewReader(first), pr), pipe: pr}
 	}
 	if !c.req.Chunked && c.req.Length <= 0 {
@@ -427,9 +429,6 @@ func (c *call) Close() error {
 	c.cancel()
 	if !c.began {
 		c.line.Release()
-	}
-	if c.more != nil {
-		c.more.CloseWithError(net.ErrClosed)
 	}
 	return nil
 }
