@@ -140,8 +140,7 @@ func (c *conn) serve() {
 		return
 	}
 	for {
-		s := c.l.site.Load()
-		if !c.readHead(s) || !c.exchange(s) {
+		if !c.readHead(c.l.site.Load()) || !c.exchange(c.l.site.Load()) { // it may have been long between the two
 			return
 		}
 	}
