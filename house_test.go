@@ -31,6 +31,7 @@ var table = []struct {
 		"balance":    "values",
 		"health":     "values",
 		"session":    "",
+		"proxyproto": "",
 		"scale":      "values",
 		"fleet/plan": "values scale",
 	}},
@@ -41,7 +42,7 @@ var table = []struct {
 		"fleet":     "values decisions measure pool",
 	}},
 	{"edges", map[string]string{
-		"listen":           "",
+		"listen":           "proxyproto",
 		"listen/certs":     "",
 		"listen/acme":      "",
 		"listen/handover":  "",
@@ -66,7 +67,7 @@ var table = []struct {
 }
 
 // pure folders may not reach for the world: time is an argument there.
-var pure = []string{"target", "window", "h1", "route", "admit", "balance", "health", "session", "scale", "fleet/plan"}
+var pure = []string{"target", "window", "h1", "route", "admit", "balance", "health", "session", "proxyproto", "scale", "fleet/plan"}
 
 var impure = []string{"net", "net/http", "os", "os/exec", "log", "log/slog", "io/fs", "syscall", "context"}
 

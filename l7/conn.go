@@ -140,8 +140,7 @@ func (c *conn) serve() {
 		return
 	}
 	for {
-		s := c.l.site.Load()
-		if !c.readHead(s) || !c.exchange(s) {
+		if !c.readHead(c.l.site.Load()) || !c.exchange(c.l.site.Load()) { // it may have been long between the two
 			return
 		}
 	}
@@ -362,6 +361,9 @@ func (c *conn) attempts(out []byte) (*upstream, error) {
 		case c.marks&markLate != 0:
 			return u, errLate
 		}
+		if x.replay && errors.Is(err, errUnprocessed) {
+			at = connecting
+		}
 		switch x.failed(at, u != nil && u.reused) {
 		case giveUp:
 			return u, err
@@ -399,15 +401,15 @@ func (c *conn) connect(fresh bool) (*upstream, error) {
 	x := &c.x
 	l := x.lease.Target().Link.(*link)
 	if !fresh {
-		now := c.e.clock.Load()
-		for u := l.take(); u != nil; u = l.take() {
+		now, m := c.e.clock.Load(), x.dest.manner(&c.from)
+		for u := l.take(m); u != nil; u = l.take(m) {
 			if x.replay && x.repeatable || now-u.idleSince < staleAfter || alive(u.Conn) {
 				return u, nil
 			}
 			u.Close()
 		}
 	}
-	return l.dial(context.Background(), x.to.Connect)
+	return l.dial(context.Background(), x.dest, &c.from, x.to.Connect, fresh)
 }
 
 // try sends the request and reads until the head of the final answer, which it passes on with the body bytes that came along.

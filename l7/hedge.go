@@ -71,11 +71,11 @@ func (c *conn) double(other *pool.Lease, out []byte) *upstream {
 		return nil
 	}
 	l := other.Target().Link.(*link)
-	u := l.take()
+	u := l.take(x.dest.manner(&c.from))
 	if u == nil || !alive(u.Conn) {
 		closeUp(u)
 		var err error
-		if u, err = l.dial(c.e.ctx, x.to.Connect); err != nil {
+		if u, err = l.dial(c.e.ctx, x.dest, &c.from, x.to.Connect, false); err != nil {
 			other.Release(pool.Outcome{Failed: true}, time.Now())
 			return nil
 		}

@@ -73,7 +73,7 @@ func (c *copied) run() {
 }
 
 func (c *copied) send(l *link) error {
-	u, err := l.dial(context.Background(), c.to.Connect)
+	u, err := l.dial(c.e.ctx, c.to.Mirror.To, &origin{}, c.to.Connect, false)
 	if err != nil {
 		return err
 	}

@@ -136,17 +136,10 @@ func (s *stream) appendHead(b []byte) []byte {
 	}
 	switch {
 	case r.ContentLength < 0:
-		b = append(b, "Transfer-Encoding: chunked\r\n"...)
+		b = appendTrailerNames(append(b, "Transfer-Encoding: chunked\r\n"...), r.Trailer)
 	case r.ContentLength > 0 || len(r.Header["Content-Length"]) > 0:
 		b = strconv.AppendInt(append(b, "Content-Length: "...), r.ContentLength, 10)
 		b = append(b, "\r\n"...)
-	}
-	if len(r.Trailer) > 0 && r.ContentLength < 0 {
-		b = append(b, "Trailer: "...)
-		for name := range r.Trailer {
-			b = append(appendClean(b, name), ", "...)
-		}
-		b = append(b[:len(b)-len(", ")], "\r\n"...)
 	}
 	return append(b, "\r\n"...)
 }
@@ -178,30 +171,55 @@ func (s *stream) Read(p []byte) (int, error) {
 	if s.raw || s.r.ContentLength >= 0 {
 		return s.r.Body.Read(p)
 	}
-	const head, tail = 7, 2 // "fffff\r\n", "\r\n"
-	if len(p) <= head+tail {
-		return 0, io.ErrShortBuffer // no caller has such a small one
+	n, end, err := readChunk(p, s.r.Body)
+	if end {
+		s.ended = true
+		s.rest = appendTrailers(s.rest[:0], s.r.Trailer)
+		return s.Read(p)
 	}
-	n, err := s.r.Body.Read(p[head:min(len(p)-tail, 1<<20)])
-	if n > 0 {
+	return n, err
+}
+
+// readChunk reads a chunk of r's data. end: there was none left.
+func readChunk(p []byte, r io.Reader) (n int, end bool, err error) {
+	const head, tail = len("fffff\r\n"), len("\r\n")
+	if len(p) <= head+tail {
+		return 0, false, io.ErrShortBuffer // no caller has such a small one
+	}
+	n, err = r.Read(p[head:min(len(p)-tail, 1<<20)])
+	switch {
+	case n > 0:
 		if errors.Is(err, io.EOF) {
 			err = nil // it is said again
 		}
-		return len(appendChunk(p[:0], p[head:head+n])), err
+		return len(appendChunk(p[:0], p[head:head+n])), false, err
+	case errors.Is(err, io.EOF):
+		return 0, true, nil
 	}
-	if errors.Is(err, io.EOF) {
-		s.ended, err = true, nil
-		s.rest = append(s.rest[:0], "0\r\n"...)
-		for name, values := range s.r.Trailer {
-			for _, v := range values {
-				s.rest = appendField(s.rest, name, v)
-			}
+	return 0, false, err
+}
+
+// appendTrailers appends what ends a chunked body.
+func appendTrailers(b []byte, trailers http.Header) []byte {
+	b = append(b, "0\r\n"...)
+	for name, values := range trailers {
+		for _, v := range values {
+			b = appendField(b, name, v)
 		}
-		s.rest = append(s.rest, "\r\n"...)
-		n = copy(p, s.rest)
-		s.rest = s.rest[n:]
 	}
-	return n, err
+	return append(b, "\r\n"...)
+}
+
+// appendTrailerNames appends the header line that announces trailers, if there are any.
+func appendTrailerNames(b []byte, trailers http.Header) []byte {
+	if len(trailers) == 0 {
+		return b
+	}
+	b = append(b, "Trailer: "...)
+	for name := range trailers {
+		b = append(appendClean(b, name), ", "...)
+	}
+	return append(b[:len(b)-len(", ")], "\r\n"...)
 }
 
 // Write takes in an answer: heads, each whole and at the beginning of a write, and then the body as its head frames it. Everything but

@@ -1,7 +1,6 @@
 package l7
 
 import (
-	"context"
 	"net"
 	"net/netip"
 	"runtime"
@@ -17,6 +16,8 @@ import (
 type upstream struct {
 	net.Conn
 	link      *link
+	manner    manner
+	once      bool // it serves one exchange only
 	reused    bool
 	spoilt    bool  // it sent more than was asked for
 	idleSince int64 // coarse clock, nanoseconds
@@ -33,6 +34,8 @@ type link struct {
 
 	mu   sync.Mutex
 	idle []*upstream
+
+	lines lines // for HTTP/2
 }
 
 // Link prepares a target for this engine: it keeps up to maxIdle idle connections to it, each for at most maxAge.
@@ -58,38 +61,28 @@ func Unlink(t *target.Target) {
 		for _, u := range idle {
 			u.Close()
 		}
+		l.lines.expire(time.Now(), 0)
 	}
 }
 
-// take returns an idle connection, nil when there is none.
-func (l *link) take() *upstream {
+// take returns an idle connection that was made in that manner, nil when there is none.
+func (l *link) take(m manner) *upstream {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	n := len(l.idle)
-	if n == 0 {
-		return nil
+	for n := len(l.idle) - 1; n >= 0; n-- {
+		if u := l.idle[n]; u.manner == m {
+			l.idle = slices.Delete(l.idle, n, n+1)
+			return u
+		}
 	}
-	u := l.idle[n-1]
-	l.idle[n-1] = nil
-	l.idle = l.idle[:n-1]
-	return u
-}
-
-// dial opens a new connection.
-func (l *link) dial(ctx context.Context, timeout time.Duration) (*upstream, error) {
-	d := net.Dialer{Timeout: timeout}
-	c, err := d.DialContext(ctx, "tcp", l.name)
-	if err != nil {
-		return nil, err
-	}
-	return &upstream{Conn: c, link: l}, nil
+	return nil
 }
 
 // put gives a connection back that can serve again.
 func (l *link) put(u *upstream, now int64) {
 	u.reused, u.idleSince = true, now
 	l.mu.Lock()
-	keep := !l.closed.Load() && len(l.idle) < l.max
+	keep := !u.once && !l.closed.Load() && len(l.idle) < l.max
 	if keep {
 		l.idle = append(l.idle, u)
 	}
@@ -112,4 +105,5 @@ func (l *link) expire(now int64) {
 	for _, u := range old {
 		u.Close()
 	}
+	l.lines.expire(time.Unix(0, now), l.maxAge)
 }

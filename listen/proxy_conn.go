@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/weirlb/weir/proxyproto"
 )
 
 // Proxies are the proxies in front of Weir that say who their client is, by the PROXY protocol.
@@ -128,6 +130,9 @@ func (c *ProxyConn) RemoteAddr() net.Addr {
 // PeerAddr is the proxy's address.
 func (c *ProxyConn) PeerAddr() net.Addr { return c.Conn.RemoteAddr() }
 
+// NetConn is the connection below, of which the header may not have been read.
+func (c *ProxyConn) NetConn() net.Conn { return c.Conn }
+
 // CloseWrite ends the sending direction.
 func (c *ProxyConn) CloseWrite() error {
 	if w, ok := c.Conn.(interface{ CloseWrite() error }); ok {
@@ -173,7 +178,7 @@ func (c *ProxyConn) readHeader() {
 		n, err := c.Conn.Read(b[len(b):cap(b)])
 		b = b[:len(b)+n]
 		if n > 0 {
-			length, src, bad := ParseProxy(b)
+			length, src, bad := proxyproto.Parse(b)
 			switch {
 			case bad == nil:
 				if src.IsValid() {
@@ -183,7 +188,7 @@ func (c *ProxyConn) readHeader() {
 					c.rest = b[length:]
 				}
 				return
-			case !errors.Is(bad, ErrProxyMore):
+			case !errors.Is(bad, proxyproto.ErrMore):
 				c.err = fmt.Errorf("%s: %w", c.Conn.RemoteAddr(), bad)
 				return
 			}
@@ -193,7 +198,7 @@ func (c *ProxyConn) readHeader() {
 			return
 		}
 		if len(b) == cap(b) {
-			b = slices.Grow(b, min(len(b), MaxProxyHeader-len(b)+1))
+			b = slices.Grow(b, min(len(b), proxyproto.MaxHeader-len(b)+1))
 		}
 	}
 }

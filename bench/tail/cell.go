@@ -43,6 +43,7 @@ type cell struct {
 	best      []outcome // in the ideal shortest-first queue, of the case shortest
 
 	targets []*target
+	changes int // of targets that came and went
 	site    *site
 	queue   *queue // instead of a site, for direct
 	client  *http.Client
@@ -122,8 +123,10 @@ func (c *cell) open(every time.Duration) error {
 		}
 	}
 	if c.candidate.program == direct {
-		c.queue = new(queue)
-		c.queue.free = append(c.queue.free, c.targets...)
+		c.queue = &queue{before: firstCome, free: slices.Clone(c.targets[:slots])}
+		if c.kind == shortest {
+			c.queue.before = shortestFirst
+		}
 	}
 	c.client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: len(c.jobs), DisableCompression: true}}
 	return nil
@@ -140,15 +143,16 @@ func (c *cell) close() {
 
 // rotate takes the oldest target out of the site and puts the next one in. It reports whether there was one.
 func (c *cell) rotate() bool {
-	newest := c.site.Targets[len(c.site.Targets)-1].Port
-	for i, t := range c.targets[:len(c.targets)-1] {
-		if t.port == newest {
-			next := c.targets[i+1]
-			c.site.Targets = append(c.site.Targets[1:], siteTarget{next.address(), next.port, 1})
-			return true
-		}
+	if c.changes+slots == len(c.targets) {
+		return false
 	}
-	return false
+	out, in := c.targets[c.changes], c.targets[c.changes+slots]
+	c.changes++
+	c.site.Targets = append(c.site.Targets[1:], siteTarget{in.address(), in.port, 1})
+	if c.queue != nil {
+		c.queue.replace(out, in)
+	}
+	return true
 }
 
 // run sends all requests at their times and waits for the answers.
@@ -183,7 +187,7 @@ func (c *cell) send(ctx context.Context, j job, due time.Time) (s sample) {
 	s.late = time.Since(due)
 	port := c.site.Port
 	if c.queue != nil {
-		t, err := c.queue.acquire(ctx)
+		t, err := c.queue.acquire(ctx, j)
 		if err != nil {
 			s.failure = err.Error()
 			return s

@@ -14,8 +14,8 @@ var caseNames = []string{equal, unequal, churn, shortest}
 var candidatesOf = map[string][]candidate{
 	equal:    {ownQueue, weirDefault, haproxyMaxconn, haproxyLeast, nginxLeast, nginxRobin},
 	unequal:  {ownQueue, weirDefault, weirResponse, haproxyMaxconn, haproxyLeast, nginxLeast},
-	churn:    {weirDefault},
-	shortest: {weirShortest},
+	churn:    {ownQueue, weirDefault},
+	shortest: {ownQueue, weirShortest},
 }
 
 // mixesOf are the service times of each case, as far as they are asked for.
@@ -23,9 +23,11 @@ var mixesOf = map[string][]string{
 	equal: {"two", "trace"}, unequal: {"two"}, churn: {"two"}, shortest: {"two", "trace", "known"},
 }
 
-// shortestFaster is by how much the case shortest runs faster, with as many times the requests: who is short is chance, and a few hundred requests
-// are too few for the mean to settle.
-const shortestFaster = 5
+// The case shortest has more requests, and runs faster to be done in time: who is short is chance, and a few hundred are too few for the mean to settle.
+const (
+	shortestMore   = 4
+	shortestFaster = 2
+)
 
 // leastShortest is the least load of the case shortest: below it so few wait that their order says little.
 const leastShortest = 0.75
@@ -36,7 +38,7 @@ func plan(o options) ([]*cell, error) {
 	for _, kind := range o.cases {
 		requests, speed := o.requests, o.speed
 		if kind == shortest {
-			requests, speed = requests*shortestFaster, speed*shortestFaster
+			requests, speed = requests*shortestMore, speed*shortestFaster
 		}
 		random := rand.New(rand.NewPCG(o.seed, 586))
 		gaps := exponential(requests, random)
@@ -57,11 +59,14 @@ func plan(o options) ([]*cell, error) {
 					if !slices.Contains(o.only, c.program) {
 						continue
 					}
-					n := len(cells)
+					n, apart := len(cells), time.Duration(slices.Index(caseNames, kind)*211+i*137)*time.Millisecond
+					if kind == churn {
+						apart = 0 // targets change for all candidates at the same moment
+					}
 					cells = append(cells, &cell{
 						kind: kind, mix: m, load: load, candidate: c,
 						speed: speed, jobs: m.arrivals(gaps, load, speed), site: &site{Name: fmt.Sprintf("pool%d", n), Method: c.method},
-						offset: scaled(time.Duration(slices.Index(caseNames, kind)*211+i*137)*time.Millisecond, o.speed),
+						offset: scaled(apart, o.speed),
 					})
 				}
 			}

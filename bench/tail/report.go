@@ -154,7 +154,7 @@ var (
 		equal:    "eight equal targets",
 		unequal:  "eight unequal targets, speeds and weights 1:2:4, as fast as eight equal ones together",
 		churn:    "eight targets, of which every 10 s one goes and a new one comes (weir reload)",
-		shortest: fmt.Sprintf("eight equal targets, shortest_first by the header %s; %d times as many requests and as fast, because a mean of few is chance", stepsHeader, shortestFaster),
+		shortest: fmt.Sprintf("eight equal targets, shortest_first by the header %s; %d times as many requests, because a mean of few is chance, %d times as fast", stepsHeader, shortestMore, shortestFaster),
 	}
 )
 

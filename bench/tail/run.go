@@ -176,11 +176,11 @@ func (e *env) measure(ctx context.Context) (usage, error) {
 
 // churn changes the targets of the case churn, one for another at each tick, by reloading Weir.
 func (e *env) churn(ctx context.Context, start time.Time) error {
-	cells := e.of(churn, weir)
-	i := slices.IndexFunc(e.proxies, func(p *proxy) bool { return len(cells) > 0 && p.Sites[0] == cells[0].site })
-	if i < 0 {
+	cells := slices.DeleteFunc(slices.Concat(e.of(churn, weir), e.of(churn, direct)), func(c *cell) bool { return c.refused != "" })
+	if len(cells) == 0 {
 		return nil
 	}
+	i := slices.IndexFunc(e.proxies, func(p *proxy) bool { return p.Sites[0] == cells[0].site })
 	for tick := 1; ; tick++ {
 		select {
 		case <-ctx.Done():
@@ -193,6 +193,9 @@ func (e *env) churn(ctx context.Context, start time.Time) error {
 		}
 		if !changed {
 			return nil
+		}
+		if i < 0 {
+			continue // Weir is not measured
 		}
 		began := time.Now()
 		if err := e.proxies[i].reload(ctx); err != nil {

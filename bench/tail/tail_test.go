@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -149,11 +150,19 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
-// asProgram makes the test binary run as the benchmark.
+// asProgram makes the test binary run as the benchmark, or as the Weir that the benchmark starts.
 const asProgram = "WEIR_BENCH_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(asProgram) != "" {
+	switch args := os.Args[1:]; {
+	case os.Getenv(asProgram) == "":
+	case isWeir(args):
+		if err := asWeir(args); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	default:
 		main()
 		return
 	}

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -71,48 +69,4 @@ func (t *target) take(service time.Duration, now time.Time) time.Time {
 	t.free = t.free.Add(service)
 	t.served++
 	return t.free
-}
-
-// queue is the ideal queue, driven: it hands requests to the first free of its targets, the fastest when there are several. It stands in the load generator
-// itself, so what it loses against the computed ideal is what sockets and timers of this machine cost without any proxy.
-type queue struct {
-	mu      sync.Mutex
-	free    []*target
-	waiting []chan *target
-}
-
-func (q *queue) acquire(ctx context.Context) (*target, error) {
-	q.mu.Lock()
-	if len(q.free) > 0 {
-		best := 0
-		for i, t := range q.free {
-			if t.speed > q.free[best].speed {
-				best = i
-			}
-		}
-		t := q.free[best]
-		q.free = append(q.free[:best], q.free[best+1:]...)
-		q.mu.Unlock()
-		return t, nil
-	}
-	turn := make(chan *target, 1)
-	q.waiting = append(q.waiting, turn)
-	q.mu.Unlock()
-	select {
-	case t := <-turn:
-		return t, nil
-	case <-ctx.Done():
-		return nil, errors.New("cancelled in the queue")
-	}
-}
-
-func (q *queue) release(t *target) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if len(q.waiting) == 0 {
-		q.free = append(q.free, t)
-		return
-	}
-	q.waiting[0] <- t
-	q.waiting = q.waiting[1:]
 }

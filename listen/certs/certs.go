@@ -23,8 +23,8 @@ type Options struct {
 	Issuer Issuer
 	// MinVersion is tls.VersionTLS12, the default, or tls.VersionTLS13.
 	MinVersion uint16
-	// Ciphers are the suites for TLS 1.2, as crypto/tls or OpenSSL name them. Those of TLS 1.3 cannot be chosen. Empty: those of
-	// crypto/tls.
+	// Ciphers are the suites for TLS 1.2, as crypto/tls or OpenSSL name them. Those of TLS 1.3 cannot be chosen. Empty: all
+	// that authenticate what they encrypt.
 	Ciphers []string
 	// Curves are the key exchanges; empty: those of crypto/tls, which prefer the hybrid X25519MLKEM768.
 	Curves []tls.CurveID
@@ -124,7 +124,10 @@ func read(o Options, now time.Time) (*snapshot, error) {
 	if len(o.Files) == 0 && o.Issuer == nil {
 		return nil, errors.New("no certificate: name the files of one, or have one issued by ACME")
 	}
-	c := &tls.Config{MinVersion: o.MinVersion, CurvePreferences: o.Curves, NextProtos: slices.Clone(o.Protocols)}
+	c := &tls.Config{
+		MinVersion: o.MinVersion, CurvePreferences: o.Curves, NextProtos: slices.Clone(o.Protocols),
+		DynamicRecordSizingDisabled: true, // small records first would help pages begin; answers of models are small or want to be done
+	}
 	if c.MinVersion == 0 {
 		c.MinVersion = tls.VersionTLS12
 	}

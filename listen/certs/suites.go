@@ -23,8 +23,16 @@ var openssl = map[string]uint16{
 }
 
 // Ciphers returns the suites of TLS 1.2 with these names, those of crypto/tls or of OpenSSL. Which of them a connection gets is
-// crypto/tls's choice, whatever their order. Without names it is nil: the suites of crypto/tls.
+// crypto/tls's choice, whatever their order. Without names it is all that authenticate what they encrypt: crypto/tls also has suites with
+// CBC, for clients of 2013 and older, which scanners rightly object to.
 func Ciphers(list []string) ([]uint16, error) {
+	if len(list) == 0 {
+		return []uint16{
+			tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+			tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+			tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+		}, nil
+	}
 	var out []uint16
 	for _, name := range list {
 		id, err := cipher(name)

@@ -1,4 +1,6 @@
-package listen
+// Package proxyproto is the PROXY protocol, versions 1 and 2, by which a balancer tells the next one who the client is:
+// https://www.haproxy.org/download/3.2/doc/proxy-protocol.txt. It reads no connection: a goroutine and an event loop use it alike.
+package proxyproto
 
 import (
 	"bytes"
@@ -8,22 +10,19 @@ import (
 	"strconv"
 )
 
-// The PROXY protocol, versions 1 and 2, is https://www.haproxy.org/download/3.2/doc/proxy-protocol.txt. The functions here
-// read no connection: a goroutine and an event loop use them alike.
-
 var (
-	// ErrProxyMore is what ParseProxy returns when the header goes on after the bytes it has.
-	ErrProxyMore = errors.New("the PROXY header is not complete")
-	// ErrProxyHeader is what every other error of ParseProxy is. The connection can only be closed.
-	ErrProxyHeader = errors.New("bad PROXY header; check that the proxy is set to send one (send-proxy in HAProxy, proxy_protocol in nginx)")
+	// ErrMore is what Parse returns when the header goes on after the bytes it has.
+	ErrMore = errors.New("the PROXY header is not complete")
+	// ErrHeader is what every other error of Parse is. The connection can only be closed.
+	ErrHeader = errors.New("bad PROXY header; check that the proxy is set to send one (send-proxy in HAProxy, proxy_protocol in nginx)")
 )
 
 const (
 	signature1 = "PROXY "
 	signature2 = "\r\n\r\n\x00\r\nQUIT\n"
 
-	// MaxProxyHeader is the longest header that is read, in bytes, its extensions (TLVs) included.
-	MaxProxyHeader = 16 << 10
+	// MaxHeader is the longest header that is read, in bytes, its extensions (TLVs) included.
+	MaxHeader = 16 << 10
 
 	maxLine1 = 107 // of version 1, with CR LF
 	fixed2   = 16  // bytes of version 2 before the addresses
@@ -34,18 +33,18 @@ const (
 	proxyTCP4, proxyTCP6                = 0x11, 0x21  // families with the transport
 )
 
-// ParseProxy reads the header that begins b: n is its length in bytes, src the client behind the proxy. A header that names none
+// Parse reads the header that begins b: n is its length in bytes, src the client behind the proxy. A header that names none
 // (LOCAL, UNKNOWN, UNSPEC, a unix socket) leaves src invalid: the connection's own peer counts. Extensions are skipped.
-func ParseProxy(b []byte) (n int, src netip.AddrPort, err error) {
+func Parse(b []byte) (n int, src netip.AddrPort, err error) {
 	switch {
 	case len(b) == 0:
-		return 0, src, ErrProxyMore
+		return 0, src, ErrMore
 	case b[0] == signature1[0]:
 		return parse1(b)
 	case b[0] == signature2[0]:
 		return parse2(b)
 	}
-	return 0, src, ErrProxyHeader
+	return 0, src, ErrHeader
 }
 
 // begins says whether b begins with a signature, as far as it goes.
@@ -56,28 +55,28 @@ func begins(b []byte, signature string) bool {
 
 func parse1(b []byte) (n int, src netip.AddrPort, err error) {
 	if !begins(b, signature1) {
-		return 0, src, ErrProxyHeader
+		return 0, src, ErrHeader
 	}
 	end := bytes.IndexByte(b[:min(len(b), maxLine1)], '\n')
 	if end < 0 {
 		if len(b) >= maxLine1 || bytes.IndexByte(b[:max(len(b)-1, 0)], '\r') >= 0 {
-			return 0, src, ErrProxyHeader
+			return 0, src, ErrHeader
 		}
-		return 0, src, ErrProxyMore
+		return 0, src, ErrMore
 	}
 	if end < len(signature1)+1 || b[end-1] != '\r' {
-		return 0, src, ErrProxyHeader
+		return 0, src, ErrHeader
 	}
 	line := string(b[len(signature1) : end-1])
 	if n := len("UNKNOWN"); len(line) >= n && line[:n] == "UNKNOWN" && (len(line) == n || line[n] == ' ') {
 		if bytes.IndexByte(b[:end-1], '\r') >= 0 {
-			return 0, src, ErrProxyHeader
+			return 0, src, ErrHeader
 		}
 		return end + 1, src, nil
 	}
 	src, ok := parseLine(line)
 	if !ok {
-		return 0, netip.AddrPort{}, ErrProxyHeader
+		return 0, netip.AddrPort{}, ErrHeader
 	}
 	return end + 1, src, nil
 }
@@ -136,29 +135,29 @@ func parsePort(s string) (uint16, bool) {
 
 func parse2(b []byte) (n int, src netip.AddrPort, err error) {
 	if !begins(b, signature2) {
-		return 0, src, ErrProxyHeader
+		return 0, src, ErrHeader
 	}
 	if len(b) > 12 && b[12] != commandLocal && b[12] != commandProxy {
-		return 0, src, ErrProxyHeader
+		return 0, src, ErrHeader
 	}
 	if len(b) < fixed2 {
-		return 0, src, ErrProxyMore
+		return 0, src, ErrMore
 	}
 	family, transport := b[13]>>4, b[13]&15
 	length := int(binary.BigEndian.Uint16(b[14:]))
 	n = fixed2 + length
-	if n > MaxProxyHeader {
-		return 0, src, ErrProxyHeader
+	if n > MaxHeader {
+		return 0, src, ErrHeader
 	}
 	named := b[12] == commandProxy && b[13] != 0
 	if named {
 		need := [...]int{proxyInet: lengthInet, proxyInet6: lengthInet6, proxyUnix: lengthUnix}
 		if family < proxyInet || family > proxyUnix || transport < 1 || transport > 2 || length < need[family] {
-			return 0, src, ErrProxyHeader
+			return 0, src, ErrHeader
 		}
 	}
 	if len(b) < n {
-		return 0, src, ErrProxyMore
+		return 0, src, ErrMore
 	}
 	if !named {
 		return n, src, nil
@@ -172,9 +171,9 @@ func parse2(b []byte) (n int, src netip.AddrPort, err error) {
 	return n, src, nil
 }
 
-// AppendProxyHeader appends the header that tells a target who the client is: version 1 or 2, src the client, dst the address that it
+// Append appends the header that tells a target who the client is: version 1 or 2, src the client, dst the address that it
 // connected to. If one of them is invalid, the header says that nothing is known.
-func AppendProxyHeader(b []byte, version int, src, dst netip.AddrPort) []byte {
+func Append(b []byte, version int, src, dst netip.AddrPort) []byte {
 	from, to := src.Addr().Unmap().WithZone(""), dst.Addr().Unmap().WithZone("")
 	known := from.IsValid() && to.IsValid()
 	if known && from.Is4() != to.Is4() { // one family for both
