@@ -61,6 +61,9 @@ var table = []struct {
 		"app":     "values decisions live edges config control",
 		"demo":    "tools config app values decisions live edges control",
 	}},
+	{"evidence", map[string]string{ // what tests have in common; nothing but tests may import it
+		"h1/corpus": "",
+	}},
 	{"commands", map[string]string{
 		"cmd/weir": "tools config app demo admin scale listen provider/process",
 	}},
@@ -103,6 +106,9 @@ func TestEachFloorImportsOnlyWhatLiesBelow(t *testing.T) {
 		for _, i := range imports {
 			if of, ok := strings.CutPrefix(i, module); ok && !slices.Contains(may, of) && !strings.HasPrefix(of, folder+"/") {
 				t.Errorf("%s imports %s, which its floor may not see", folder, of)
+			}
+			if slices.Contains(members["evidence"], strings.TrimPrefix(i, module)) {
+				t.Errorf("%s imports %s, which is for tests", folder, i)
 			}
 			if slices.Contains(pure, folder) && slices.Contains(impure, i) {
 				t.Errorf("%s imports %s: decisions do no I/O", folder, i)

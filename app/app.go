@@ -100,7 +100,7 @@ func Start(c *config.Config, o Options) (_ *App, err error) {
 	if err := Check(c); err != nil {
 		return nil, err
 	}
-	a.loaded = stampOf(a.o.Config, c)
+	a.loaded = stampOf(a.o.Config).with(c)
 	opened, err := a.open(c, o.Inherited, a.memo.Tickets)
 	if err != nil {
 		return nil, err

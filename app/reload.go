@@ -28,7 +28,8 @@ func (a *App) reload() error {
 	if a.isReplaced() {
 		return fmt.Errorf("another process has taken over; it reads its own file")
 	}
-	a.loaded = stampOf(a.o.Config, a.cfg)
+	file := stampOf(a.o.Config)
+	a.loaded = file.with(a.cfg)
 	c, err := config.Load(a.o.Config)
 	if err != nil {
 		return err
@@ -36,10 +37,11 @@ func (a *App) reload() error {
 	for _, w := range c.Warnings {
 		a.log.Warn(w.Error())
 	}
+	loaded := file.with(c)
 	if err := a.apply(c); err != nil {
 		return err
 	}
-	a.loaded = stampOf(a.o.Config, c)
+	a.loaded = loaded
 	a.watch(c)
 	a.web.Publish(admin.Event{Type: "notice", Text: "the config was loaded again"})
 	return nil

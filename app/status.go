@@ -128,9 +128,7 @@ func (a *App) Metrics() telemetry.Snapshot {
 	common := a.shared
 	out := telemetry.Snapshot{Version: a.o.Version, Limited: common.limits.counts()}
 	a.mu.Unlock()
-	for _, r := range common.meters.Read() {
-		out.Routes = append(out.Routes, r)
-	}
+	out.Routes = common.meters.Read()
 	out.AccessLog, out.Spans = common.counts()
 	for _, l := range a.listening() {
 		out.Listeners = append(out.Listeners, telemetry.Listener{

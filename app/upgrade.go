@@ -95,6 +95,8 @@ func (a *App) Upgrade(binary string) (admin.Upgrade, error) {
 			return admin.Upgrade{}, fmt.Errorf("upgrade: %w; write the path of a Weir", err)
 		}
 		binary = path
+	} else if path, err := os.Executable(); err == nil {
+		binary = path
 	}
 	a.mu.Lock()
 	left, err := json.Marshal(a.next())

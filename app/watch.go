@@ -17,10 +17,10 @@ import (
 // stamp is what files hold, to see whether they have changed.
 type stamp [sha256.Size]byte
 
-// stampOf is the stamp of a config file and of the files that it names.
-func stampOf(path string, c *config.Config) (s stamp) {
+// stampOf is the stamp of some files.
+func stampOf(files ...string) (s stamp) {
 	h := sha256.New()
-	for _, file := range filesOf(path, c) {
+	for _, file := range files {
 		b, err := os.ReadFile(file)
 		sum := sha256.Sum256(b)
 		h.Write([]byte(file))
@@ -33,9 +33,15 @@ func stampOf(path string, c *config.Config) (s stamp) {
 	return s
 }
 
-// filesOf are a config file and the files that it names, but for those that others look after, which are the certificates of listeners.
-func filesOf(path string, c *config.Config) []string {
-	files := []string{path}
+// with is the stamp of a config file, whose own is s, and of the files that the config in it names. Each is to be taken before what it is
+// taken of is read: what changes in between is read once more then, and not overlooked.
+func (s stamp) with(c *config.Config) stamp {
+	named := stampOf(filesOf(c)...)
+	return sha256.Sum256(append(s[:], named[:]...))
+}
+
+// filesOf are the files that a config names.
+func filesOf(c *config.Config) (files []string) {
 	for _, name := range slices.Sorted(maps.Keys(c.Pools)) {
 		if t := c.Pools[name].TLS; t != nil {
 			files = append(files, t.CA...)
@@ -112,7 +118,7 @@ func (a *App) watchFiles(ctx context.Context) {
 		case <-again.C:
 		}
 		c := a.look(ctx)
-		for _, dir := range dirsOf(filesOf(a.o.Config, c)) {
+		for _, dir := range dirsOf(append(filesOf(c), a.o.Config)) {
 			if err == nil && !slices.Contains(w.WatchList(), dir) {
 				w.Add(dir) // one that is not there is told of when the file is read
 			}
@@ -124,7 +130,7 @@ func (a *App) watchFiles(ctx context.Context) {
 func (a *App) look(ctx context.Context) *config.Config {
 	a.changing.Lock()
 	defer a.changing.Unlock()
-	if ctx.Err() != nil || stampOf(a.o.Config, a.cfg) == a.loaded {
+	if ctx.Err() != nil || stampOf(a.o.Config).with(a.cfg) == a.loaded {
 		return a.cfg
 	}
 	a.log.Info("watch: the file has changed", "file", a.o.Config)

@@ -201,6 +201,38 @@ func TestManualHoldsUntilItIsOver(t *testing.T) {
 	})
 }
 
+func TestNothingFailsOpenWhileAnInstanceIsOnItsWay(t *testing.T) {
+	inRig(t, scale.Options{Min: 1, Max: 1}, func(r *rig) {
+		err := r.pool.Configure(pool.Options{Balance: "least_connections", Elastic: true, Limits: admit.Limits{Queue: 1000}, FailOpen: 1}, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.after(10 * time.Second)
+		if r.ready() != 1 {
+			t.Fatalf("%d ready", r.ready())
+		}
+		r.p.mu.Lock()
+		for id := range r.p.up {
+			r.p.up[id] = time.Now().Add(time.Hour) // its checks fail from now on
+		}
+		launched := len(r.p.launches)
+		r.p.mu.Unlock()
+		for range 30 { // three seconds: as long as a boot takes
+			r.after(100 * time.Millisecond)
+			r.p.mu.Lock()
+			replaced := len(r.p.launches) > launched
+			r.p.mu.Unlock()
+			if open := r.pool.Summary(time.Now()).FailedOpen; replaced && open && r.ready() == 0 {
+				t.Fatal("the pool has failed open while a replacement is on its way")
+			}
+		}
+		r.after(5 * time.Second)
+		if r.ready() != 1 {
+			t.Errorf("%d ready: it was not replaced", r.ready())
+		}
+	})
+}
+
 func TestARestartedLoopGoesOn(t *testing.T) {
 	inRig(t, scale.Options{Min: 1, Max: 4, Policies: []scale.Policy{scale.Target{Metric: "queue_depth", Value: 5}}}, func(r *rig) {
 		if err := r.loop.Manual(4, time.Time{}); err != nil {

@@ -3,6 +3,8 @@ package h1
 import (
 	"strings"
 	"testing"
+
+	"github.com/weirlb/weir/h1/corpus"
 )
 
 var client = []byte("POST /v1/chat/completions HTTP/1.1\r\nHost: api.example.com\r\nAccept-Encoding: gzip, deflate\r\nConnection: keep-alive\r\n" +
@@ -98,10 +100,10 @@ func TestNothingIsAllocated(t *testing.T) {
 			t.Errorf("%v allocations for %.40q", n, head)
 		}
 	}
-	for _, c := range refused {
-		in := whole(c.in)
+	for _, c := range corpus.Heads {
+		in := c.Bytes()
 		if n := testing.AllocsPerRun(10, func() { _ = q.Parse(in, Limits{}) }); n != 0 {
-			t.Errorf("%v allocations to refuse %.80q", n, c.in)
+			t.Errorf("%v allocations to refuse %.80q", n, c.In)
 		}
 	}
 	if n := testing.AllocsPerRun(100, func() {

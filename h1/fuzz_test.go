@@ -11,16 +11,18 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/weirlb/weir/h1/corpus"
 )
 
 func seeds(f *testing.F) {
-	for _, c := range refused {
-		if len(c.in) < 2000 {
-			f.Add(whole(c.in))
+	for _, c := range corpus.Requests() {
+		if len(c.In) < 2000 {
+			f.Add(c.Bytes())
 		}
 	}
-	for _, c := range accepted {
-		f.Add(whole(c.in))
+	for _, c := range corpus.Accepted {
+		f.Add(append(c.Bytes(), c.Body...))
 	}
 	for _, body := range bodies {
 		f.Add([]byte("POST / HTTP/1.1\r\nHost: a\r\nTrailer: X\r\nTransfer-Encoding: chunked\r\n\r\n" + body))
@@ -55,7 +57,7 @@ func kept(h *Head) string {
 	var b strings.Builder
 	for i := range h.fields {
 		switch f := &h.fields[i]; f.kind {
-		case kHost, kForwardedFor, kForwardedProto, kForwardedHost, kForwarded, kVia:
+		case kHost, kForwardedFor, kForwardedProto, kForwardedHost, kForwarded, kVia, kClientCert:
 		default:
 			if !h.drop(f) {
 				b.Write(h.buf[f.start:f.end])
@@ -237,6 +239,11 @@ func FuzzResponse(f *testing.F) {
 	} {
 		f.Add([]byte(s))
 	}
+	for _, c := range corpus.Answers() {
+		if len(c.In) < 2000 {
+			f.Add([]byte(c.In))
+		}
+	}
 	f.Fuzz(func(t *testing.T, in []byte) {
 		var r, part Response
 		err := r.Parse(in, Limits{})
@@ -283,6 +290,11 @@ func sameAnswer(t *testing.T, in []byte, r *Response) {
 func FuzzBody(f *testing.F) {
 	for _, s := range bodies {
 		f.Add([]byte(s))
+	}
+	for _, c := range corpus.Chunks {
+		if len(c.In) < 2000 {
+			f.Add([]byte(c.In))
+		}
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {
 		b := chunkedBody()

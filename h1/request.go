@@ -28,15 +28,24 @@ func (r *Request) Parse(b []byte, l Limits) error {
 	if err != nil {
 		return err
 	}
+	head := r.buf
 	if incomplete != nil {
+		head = b[:min(len(b), l.Head)]
+	}
+	nl := bytes.IndexByte(head, '\n')
+	if nl < 0 {
 		return incomplete
 	}
-	nl := bytes.IndexByte(r.buf, '\n')
-	if r.buf[nl-1] != '\r' {
+	// The request line is judged as soon as it is there: what speaks HTTP/0.9 or ends its lines otherwise will never end a head.
+	if head[nl-1] != '\r' {
 		return ErrLineEnd
 	}
-	r.Method = r.buf[:sp]
-	if err := r.line(r.buf[sp+1:nl-1], l); err != nil {
+	r.Method = head[:sp]
+	err = r.line(head[sp+1:nl-1], l)
+	if incomplete != nil && (err == nil || err == ErrVersion) {
+		return incomplete // another version may be the preface of HTTP/2, which is known by its end
+	}
+	if err != nil {
 		return err
 	}
 	if err := r.parse(nl + 1); err != nil {

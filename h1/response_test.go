@@ -1,68 +1,48 @@
 package h1
 
 import (
-	"strings"
 	"testing"
+
+	"github.com/weirlb/weir/h1/corpus"
 )
 
 func TestBadResponsesAreRefused(t *testing.T) {
-	for _, c := range []struct {
-		in   string
-		want *Error
-	}{
-		{"SSH-2.0-OpenSSH_9.2\r\n\r\n", ErrStatusLine},
-		{"HTTP/1.1\r\n\r\n", ErrStatusLine},
-		{"HTTP/1.1 \r\n\r\n", ErrStatusLine},
-		{"HTTP/1.1 20\r\n\r\n", ErrStatusLine},
-		{"HTTP/1.1 2000\r\n\r\n", ErrStatusLine},
-		{"HTTP/1.1 099 X\r\n\r\n", ErrStatusLine},
-		{"HTTP/1.1 600 X\r\n\r\n", ErrStatusLine},
-		{"HTTP/1.1 2x0 X\r\n\r\n", ErrStatusLine},
-		{"HTTP/1.1 -20 X\r\n\r\n", ErrStatusLine},
-		{"HTTP/1.1  200 OK\r\n\r\n", ErrStatusLine},
-		{"HTTP/1.1 200\tOK\r\n\r\n", ErrStatusLine},
-		{"HTTP/1.1 200 O\x00K\r\n\r\n", ErrStatusLine},
-		{"HTTP/1.1 200 O\rK\r\n\r\n", ErrStatusLine},
-		{"HTTP/2.0 200 OK\r\n\r\n", ErrStatusLine},
-		{"http/1.1 200 OK\r\n\r\n", ErrStatusLine},
-		{"HTTP/1.1 200 OK\nA: b\r\n\r\n", ErrStatusLine},
-		{"HTTP/1.1 200 OK\r\nA : b\r\n\r\n", ErrName},
-		{"HTTP/1.1 200 OK\r\nA: b\r\n c\r\n\r\n", ErrFold},
-		{"HTTP/1.1 200 OK\r\nA: b\n\r\n\r\n", ErrLineEnd},
-		{"HTTP/1.1 200 OK\r\nA: \x00\r\n\r\n", ErrValue},
-		{"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n", ErrLength},
-		{"HTTP/1.1 200 OK\r\nContent-Length: 1, 1\r\n\r\n", ErrLength},
-		{"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", ErrLength},
-		{"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", ErrBoth},
-		{"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", ErrEncoding},
-		{"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", ErrEncoding},
-		{"HTTP/1.1 204 No Content\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", ErrBoth},
-		{"HTTP/1.1 101 Switching Protocols\r\n\r\n", ErrUpgrade},
-		{"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n", ErrUpgrade},
-		{"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n", ErrUpgrade},
-		{"HTTP/1.0 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: a\r\n\r\n", ErrUpgrade},
-		{" HTTP/1.1 200 OK\r\n\r\n", ErrStatusLine},
-		{"\r\nHTTP/1.1 200 OK\r\n\r\n", ErrStatusLine},
-		{"HTTP/1.10 200 OK\r\n\r\n", ErrStatusLine},
-		{"HTTP/1.1 200X\r\n\r\n", ErrStatusLine},
-		{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, chunked\r\n\r\n", ErrEncoding},
-		{"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", ErrEncoding},
-		{"HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\n\r\n", ErrEncoding},
-		{"HTTP/1.1 200 OK\r\nConnection: content-length\r\nContent-Length: 1\r\n\r\n", ErrConnection},
-		{"HTTP/1.1 200 OK\r\nA: " + strings.Repeat("x", 33000) + "\r\n\r\n", ErrHeadTooBig},
-	} {
-		var r Response
-		told := false
-		for n := range len(c.in) + 1 {
-			err := r.Parse([]byte(c.in[:n]), Limits{})
-			if told = told || err != ErrMore; told && err != c.want {
-				t.Errorf("%.80q: %v after %d bytes, want %v", c.in, err, n, c.want)
+	for _, c := range corpus.Answers() {
+		in, want, told := c.In, refusals[c.Want], false
+		if c.Want.Late() {
+			want = nil
+		}
+		if c.To != "" && c.Want != corpus.None {
+			continue // what is wrong is behind an interim answer
+		}
+		for n := range len(in) + 1 {
+			var r Response
+			err := r.Parse([]byte(in[:n]), Limits{})
+			if told = told || err != ErrMore; told && err != want {
+				t.Errorf("%.80q: %v after %d bytes, want %v", in, err, n, want)
+				break
+			}
+			if told && err == nil {
+				checkBody(t, &r, c)
 				break
 			}
 		}
-		if !told {
-			t.Errorf("%.80q is never refused", c.in)
+		if told == (c.Want == corpus.Unfinished) {
+			t.Errorf("%.80q: told %v", in, told)
 		}
+	}
+}
+
+// checkBody holds the body of an answer against what the corpus says of it.
+func checkBody(t *testing.T, r *Response, c corpus.Answer) {
+	if r.Interim() {
+		return
+	}
+	b := ResponseBody(r, c.Head)
+	_, err := b.Next([]byte(c.In[r.Len:]))
+	ends := b.Done() || b.UntilClose() && c.Leave
+	if c.Want.Late() == (ends && err == nil) || c.Want.Late() && c.Want != corpus.Cut && err != refusals[c.Want] {
+		t.Errorf("%.80q: %v, the body ends: %v", c.In, err, ends)
 	}
 }
 

@@ -98,7 +98,7 @@ func (b *bench) try(ctx context.Context, s scenario, c candidate, where string) 
 	for {
 		result, verdict, err := b.measure(ctx, c, s)
 		tries--
-		if err != nil || verdict.reason == "" || tries == 0 {
+		if err != nil || verdict.reason == "" || verdict.final || tries == 0 {
 			return result, verdict, err
 		}
 		b.say("%s: refused: %s; trying again", where, verdict.reason)

@@ -37,6 +37,8 @@ type site struct {
 	Cert, Key   string // files
 	Pair        string // both in one file
 	Admin       int
+	Engine      string   // of Weir; its own choice when empty
+	Many        []string // addresses of a pool without traffic
 	Targets     []int
 	Connections int // that must fit at once, both sides together
 	Clients     int // of these
@@ -96,39 +98,43 @@ func candidateNames() []string {
 	return names
 }
 
-// launch starts the candidate anew on the proxy's core and waits until it
-// answers. The port returned is the one it listens on.
-func (c candidate) launch(ctx context.Context, e *env, secure bool) (p *child.Process, port int, err error) {
+// running is a candidate that runs.
+type running struct {
+	*child.Process
+	name   string
+	site   site
+	config string // file
+}
+
+// launch starts the candidate anew on the cores and waits until it answers.
+// Many is how many targets a pool without traffic gets beside the one that is measured.
+func (c candidate) launch(ctx context.Context, e *env, cores []int, many int) (*running, error) {
 	dir, err := os.MkdirTemp(e.dir, c.name+"-")
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
 	ports, err := child.FreePorts(3)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
-	s := site{
-		Dir: dir, Port: ports[0], Admin: ports[1], TLSPort: ports[2], Targets: e.targets,
+	r := &running{name: c.name, site: site{
+		Dir: dir, Port: ports[0], Admin: ports[1], TLSPort: ports[2], Targets: e.targets, Engine: e.engine, Many: addresses(0, many),
 		Cert: filepath.Join(e.dir, certFile), Key: filepath.Join(e.dir, keyFile), Pair: filepath.Join(e.dir, pairFile),
 		Connections: e.connections, Clients: e.connections/2 + 100, Root: os.Geteuid() == 0,
-	}
-	var config string
+	}}
 	if c.config != "" {
-		if config, err = writeConfig(c.config, s); err != nil {
-			return nil, 0, err
+		if r.config, err = writeConfig(c.config, r.site); err != nil {
+			return nil, err
 		}
 	}
-	if p, err = e.start(c.name, e.proxyCore, nil, c.command(e, config, s)...); err != nil {
-		return nil, 0, err
+	if r.Process, err = e.start(c.name, cores, nil, c.command(e, r.config, r.site)...); err != nil {
+		return nil, err
 	}
-	if err := p.AwaitReady(ctx, fmt.Sprintf("http://127.0.0.1:%d/predict", s.Port)); err != nil {
-		p.Stop()
-		return nil, 0, err
+	if err := r.AwaitReady(ctx, fmt.Sprintf("http://127.0.0.1:%d/predict", r.site.Port)); err != nil {
+		r.Stop()
+		return nil, err
 	}
-	if secure {
-		return p, s.TLSPort, nil
-	}
-	return p, s.Port, nil
+	return r, nil
 }
 
 func writeConfig(name string, s site) (path string, err error) {

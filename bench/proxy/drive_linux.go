@@ -62,10 +62,10 @@ func drive(ctx context.Context, args []string) error {
 
 // prepare checks the machine and finds the programs before anything is started.
 func prepare(ctx context.Context, s settings) (e *env, err error) {
-	if err := checkCores(s.proxyCore, s.loadCore); err != nil {
+	if err := checkCores(s.proxyCore, s.loadCore, s.secondCore); err != nil {
 		return nil, err
 	}
-	e = &env{settings: s, connections: max(3*max(s.streams, s.held, connections)+100, 2*manyConnections+1000)}
+	e = &env{settings: s, connections: max(3*max(s.streams, s.held, manyStreams, connections)+100, 2*manyConnections+1000)}
 	var files syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil {
 		return nil, fmt.Errorf("reading the limit of open files: %w", err)
@@ -120,7 +120,7 @@ func moveTo(core int) error {
 		if err != nil {
 			return fmt.Errorf("thread %q: %w", thread.Name(), err)
 		}
-		if err := setCore(id, core); err != nil {
+		if err := setCores(id, core); err != nil {
 			return err
 		}
 	}
@@ -137,7 +137,7 @@ func (e *env) startOrigin() error {
 		return err
 	}
 	defer reader.Close()
-	e.origin, err = e.start("origin", e.loadCore, writer, e.self, "origin", strconv.Itoa(targetPorts))
+	e.origin, err = e.start("origin", []int{e.loadCore}, writer, e.self, "origin", strconv.Itoa(targetPorts))
 	writer.Close() // the child has its own copy
 	if err != nil {
 		return err
@@ -154,15 +154,31 @@ func (e *env) startOrigin() error {
 	return nil
 }
 
-// measure starts the candidate, loads it once and stops it. Starting it anew
-// each time keeps the others off its core and its memory free of earlier runs.
-// The error is one that another try would meet too.
+// measure measures the candidate once. The error is one that another try would meet too.
 func (e *env) measure(ctx context.Context, c candidate, s scenario) (load.Result, verdict, error) {
-	proxy, port, err := c.launch(ctx, e, s.tls)
+	if measure := apart[s.apart]; measure != nil {
+		return measure(e, ctx, c, s)
+	}
+	return e.once(ctx, c, s, []int{e.proxyCore})
+}
+
+// once starts the candidate on the cores, loads it once and stops it. Starting it anew
+// each time keeps the others off its core and its memory free of earlier runs.
+func (e *env) once(ctx context.Context, c candidate, s scenario, cores []int) (load.Result, verdict, error) {
+	proxy, err := c.launch(ctx, e, cores, 0)
 	if err != nil {
-		return load.Result{}, verdict{}, err
+		return load.Result{}, verdict{reason: err.Error(), final: true}, ctx.Err()
 	}
 	defer proxy.Stop()
+	port := proxy.site.Port
+	if s.tls {
+		port = proxy.site.TLSPort
+	}
+	return e.drive(ctx, proxy, s, port, cores)
+}
+
+// drive loads a candidate that runs.
+func (e *env) drive(ctx context.Context, proxy *running, s scenario, port int, cores []int) (load.Result, verdict, error) {
 	pids, err := procstat.Tree(proxy.PID())
 	if err != nil {
 		return load.Result{}, verdict{}, proxy.Ended()
@@ -170,7 +186,7 @@ func (e *env) measure(ctx context.Context, c candidate, s scenario) (load.Result
 	options := s.options(e.sizes())
 	options.Port, options.PIDs = port, pids
 	options.TargetPIDs = []int{e.origin.PID()}
-	options.ProxyCore, options.LoadCore = e.proxyCore, e.loadCore
+	options.ProxyCores, options.LoadCore = cores, e.loadCore
 	options.WarmUp, options.For = e.warmUp, e.count
 	if options.Mode == load.Hold {
 		options.For = time.Minute // for the held requests' answers, which end it
@@ -180,7 +196,7 @@ func (e *env) measure(ctx context.Context, c candidate, s scenario) (load.Result
 		return load.Result{}, verdict{}, ctx.Err()
 	}
 	if err != nil {
-		return load.Result{}, verdict{reason: fmt.Sprintf("%v; %s printed: %s", err, c.name, proxy.Printed())}, nil
+		return load.Result{}, verdict{reason: fmt.Sprintf("%v; %s printed: %s", err, proxy.name, proxy.Printed())}, nil
 	}
 	return result, e.limits.judge(options.Mode, s.units(e.sizes()), result), nil
 }
@@ -195,7 +211,7 @@ func (e *env) load(ctx context.Context, o load.Options) (load.Result, error) {
 	if err != nil {
 		return load.Result{}, err
 	}
-	cmd := e.command(e.loadCore, e.self, "load", string(text))
+	cmd := e.command([]int{e.loadCore}, e.self, "load", string(text))
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Start(); err != nil {

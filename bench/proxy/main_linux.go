@@ -55,9 +55,12 @@ type settings struct {
 	keepNoisy bool
 	proxyCore int
 	loadCore  int
-	weir      string // path of the binary; built when empty
-	json      string
-	markdown  string
+	// secondCore is what the scenario cores gives to the proxy beside proxyCore.
+	secondCore int
+	engine     string
+	weir       string // path of the binary; built when empty
+	json       string
+	markdown   string
 }
 
 func parse(args []string) (settings, error) {
@@ -79,6 +82,8 @@ func parse(args []string) (settings, error) {
 	f.BoolVar(&s.keepNoisy, "keep-noisy", false, "keep measurements refused for noise, and list them; never those with failed requests")
 	f.IntVar(&s.proxyCore, "proxy-core", 0, "core of the measured proxy")
 	f.IntVar(&s.loadCore, "load-core", 1, "core of load and target")
+	f.IntVar(&s.secondCore, "second-core", -1, "what the scenario cores gives to the proxy beside -proxy-core (default: the load's core)")
+	f.StringVar(&s.engine, "engine", "", "Weir's `engine` for plain HTTP/1.1: auto, loop or goroutine (default: what Weir chooses)")
 	f.StringVar(&s.weir, "weir", "", "Weir's `binary` (default: built from ./cmd/weir)")
 	f.StringVar(&s.json, "json", "", "write everything measured to this `file`")
 	f.StringVar(&s.markdown, "markdown", "", "write the tables to this `file`")
@@ -96,7 +101,12 @@ func parse(args []string) (settings, error) {
 	if s.scenarios, err = choose("-scenarios", scenarios, scenarioNames()); err != nil {
 		return s, err
 	}
+	if s.secondCore == -1 {
+		s.secondCore = s.loadCore
+	}
 	switch {
+	case s.secondCore == s.proxyCore:
+		return s, fmt.Errorf("-proxy-core and -second-core are both %d", s.proxyCore)
 	case s.rounds < 1 || s.tries < 1 || s.streams < 1 || s.held < 1:
 		return s, errors.New("-rounds, -tries, -streams and -held must be at least 1")
 	case s.count <= 0 || s.warmUp < 0:

@@ -55,6 +55,7 @@ func TestParseRefuses(t *testing.T) {
 		{"-rounds", "0"},
 		{"-for", "0s"},
 		{"-proxy-core", "1"},
+		{"-second-core", "0"},
 		{"left over"},
 	} {
 		if s, err := parse(args); err == nil {
@@ -71,7 +72,7 @@ func TestParseRefuses(t *testing.T) {
 // every way for half a second.
 func TestSmoke(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "report.json")
-	cmd, output, tmp := program(t, "-only", "floor", "-scenarios", "get,post,rate,sse,hold", "-rounds", "1", "-for", "250ms", "-warm-up", "100ms",
+	cmd, output, tmp := program(t, "-only", "floor", "-scenarios", "get,post,rate,sse,conns10,hold", "-rounds", "1", "-for", "250ms", "-warm-up", "100ms",
 		"-streams", "50", "-held", "50", "-tries", "3", "-keep-noisy", "-json", file)
 	if err := cmd.Run(); err != nil {
 		t.Fatalf("%v\n%s", err, output)
@@ -84,10 +85,10 @@ func TestSmoke(t *testing.T) {
 	if err := json.Unmarshal(text, &r); err != nil {
 		t.Fatal(err)
 	}
-	if len(r.Refused) > 0 || len(r.Rows) != 6 {
+	if len(r.Refused) > 0 || len(r.Rows) != 7 {
 		t.Fatalf("%d rows, refused %q\n%s", len(r.Rows), r.Refused, output)
 	}
-	for _, row := range r.Rows[:4] {
+	for _, row := range r.Rows[:5] {
 		if s := row.Sums["floor"]; s.N != 1 || s.Median <= 0 || s.Median > 10_000 {
 			t.Errorf("%s: %+v", row.Name, s)
 		}
@@ -165,5 +166,13 @@ func TestProgramThatDoesNotStart(t *testing.T) {
 	cmd, output, _ := program(t, "-only", "weir", "-weir", fake, "-rounds", "1")
 	if err := cmd.Run(); err == nil || !strings.Contains(output.String(), "weir ended; it printed:\nno such command") {
 		t.Errorf("%v, want the log of the program that did not start:\n%s", err, output)
+	}
+}
+
+func TestAddresses(t *testing.T) {
+	list := append(addresses(0, manyTargets), addresses(manyTargets, 2*manyTargets)...)
+	slices.Sort(list)
+	if list[0] != "127.0.1.0:9" || len(slices.Compact(list)) != 3*manyTargets {
+		t.Errorf("from %s on, %d different addresses", list[0], len(slices.Compact(list)))
 	}
 }

@@ -22,6 +22,7 @@ const minShare = 0.95
 type verdict struct {
 	reason string // empty when it counts
 	noise  bool   // the machine's fault, not the candidate's
+	final  bool   // another try would end alike
 }
 
 // judge decides whether a measurement counts. wanted is the rate of units per

@@ -154,7 +154,10 @@ func (r *report) pairs() []pair {
 
 // comparison is the table of same-round ratios, or nil when nothing compares.
 func (r *report) comparison() *table.Table {
-	pairs := r.pairs()
+	// A pair that no scenario measures both of is no comparison.
+	pairs := slices.DeleteFunc(r.pairs(), func(p pair) bool {
+		return !slices.ContainsFunc(r.Rows, func(row row) bool { return row.Ratios[p.name][p.reference].N > 0 })
+	})
 	if len(pairs) == 0 {
 		return nil
 	}
@@ -180,9 +183,17 @@ func (r *report) course() *table.Table {
 	t.Add("", "", "per second", "core busy", "latency p50 ms", "p99 ms")
 	for _, w := range r.Ways {
 		t.Add(w.Scenario, w.Candidate, fmt.Sprintf("%.0f", w.PerSecond), fmt.Sprintf("%.0f %%", 100*w.Busy),
-			fmt.Sprintf("%.2f", w.MedianMS), fmt.Sprintf("%.2f", w.P99MS))
+			latency(w.MedianMS), latency(w.P99MS))
 	}
 	return t
+}
+
+// latency prints milliseconds; h2load, for one, does not say.
+func latency(ms float64) string {
+	if ms == 0 {
+		return "–"
+	}
+	return fmt.Sprintf("%.2f", ms)
 }
 
 // format prints a summary to about three digits. Fewer rounds than asked for

@@ -19,8 +19,17 @@ const manyConnections = 8000
 // find the proxy at the same point of a request.
 const requestRate = 1999
 
-// eventEvery is the time between two events of a stream.
-const eventEvery = 50 * time.Millisecond
+// manyTargets is how many targets the pool has that is reloaded.
+const manyTargets = 10_000
+
+// Ways to measure of their own.
+const (
+	onTwoCores     = "on two cores"
+	whileReloading = "while reloading"
+)
+
+// manyStreams is how many slow streams are read at once, beside those of -streams.
+const manyStreams = 5000
 
 // sizes are what the command line says about the load.
 type sizes struct {
@@ -36,6 +45,8 @@ type scenario struct {
 	// of are the candidates that can do it; nil: those of plain HTTP/1.1.
 	of  []string
 	tls bool // through the candidate's TLS port
+	// apart names how that is measured which does not follow from loading a candidate once; empty for all others.
+	apart string
 	// units is how many there should be per second; 0 when that is what the
 	// candidate decides.
 	units func(sizes) float64
@@ -51,6 +62,40 @@ type metric struct {
 // cpuPerUnit is a row of µs per request or event.
 func cpuPerUnit(key string, title func(sizes) string) []metric {
 	return []metric{{Key: key, Title: title, Value: load.Result.PerUnit}}
+}
+
+// extra is a row that a measurement of its own fills in.
+func extra(key, title string) metric {
+	return metric{Key: key, Title: fixed(title), Value: func(r load.Result) float64 { return r.Extra[key] }}
+}
+
+// streaming is a scenario of SSE streams with an event each so often.
+func streaming(name string, streams func(sizes) int, every time.Duration) scenario {
+	return scenario{
+		name: name,
+		metrics: cpuPerUnit(name+"_us", func(s sizes) string {
+			return fmt.Sprintf("SSE event, %s streams × %d/s, µs", thousands(streams(s)), time.Second/every)
+		}),
+		options: func(s sizes) load.Options {
+			// Streams outlast the run, so that only events are counted.
+			lasts := 2*(s.warmUp+s.count) + time.Minute
+			path := fmt.Sprintf("/sse?n=%d&ms=%d", lasts/every, every.Milliseconds())
+			return load.Options{Mode: load.SSE, Path: path, Conns: streams(s)}
+		},
+		units: func(s sizes) float64 { return float64(streams(s)) * float64(time.Second/every) },
+	}
+}
+
+// open is a scenario of the low rate over so many open connections, of which each takes its turn.
+func open(name string, conns int) scenario {
+	return scenario{
+		name:    name,
+		metrics: cpuPerUnit(name+"_us", fixed("GET at 2,000/s over "+thousands(conns)+" open connections, µs")),
+		options: func(sizes) load.Options {
+			return load.Options{Mode: load.Rate, Path: "/predict", Conns: conns, Rate: requestRate}
+		},
+		units: func(sizes) float64 { return requestRate },
+	}
 }
 
 func fixed(title string) func(sizes) string { return func(sizes) string { return title } }
@@ -90,27 +135,11 @@ var scenarios = []scenario{
 		},
 		units: func(sizes) float64 { return requestRate },
 	},
-	{
-		name: "sse",
-		metrics: cpuPerUnit("sse_us", func(s sizes) string {
-			return fmt.Sprintf("SSE event, %s streams × 20/s, µs", thousands(s.streams))
-		}),
-		options: func(s sizes) load.Options {
-			// Streams outlast the run, so that only events are counted.
-			lasts := 2*(s.warmUp+s.count) + time.Minute
-			path := fmt.Sprintf("/sse?n=%d&ms=%d", lasts/eventEvery, eventEvery.Milliseconds())
-			return load.Options{Mode: load.SSE, Path: path, Conns: s.streams}
-		},
-		units: func(s sizes) float64 { return float64(s.streams) * float64(time.Second/eventEvery) },
-	},
-	{
-		name:    "conns",
-		metrics: cpuPerUnit("conns_us", fixed("the same over "+thousands(manyConnections)+" open connections, µs")),
-		options: func(s sizes) load.Options {
-			return load.Options{Mode: load.Rate, Path: "/predict", Conns: manyConnections, Rate: requestRate}
-		},
-		units: func(sizes) float64 { return requestRate },
-	},
+	streaming("sse", func(s sizes) int { return s.streams }, 50*time.Millisecond),
+	streaming("sse5000", func(sizes) int { return manyStreams }, 250*time.Millisecond),
+	open("conns10", 10),
+	open("conns1000", 1000),
+	open("conns8000", manyConnections),
 	{
 		name:    "tls",
 		of:      []string{"nginx", "haproxy", "weir"},
@@ -138,6 +167,35 @@ var scenarios = []scenario{
 		metrics: cpuPerUnit("h2_us", fixed("GET over HTTP/2 and TLS (h2load), µs")),
 		options: func(s sizes) load.Options {
 			return load.Options{Mode: load.HTTP2, Path: "/predict", Conns: connections / 4}
+		},
+		units: anyRate,
+	},
+	{
+		name:  "cores",
+		of:    []string{"weir"},
+		apart: onTwoCores,
+		metrics: []metric{
+			extra("one_core_us", "GET 200 B, saturated, on one core, µs"),
+			extra("two_cores_us", "the same on two cores, µs"),
+			extra("two_over_one", "two cores can do × what one can, by CPU time"),
+			extra("rate_ratio", "requests per second on two cores / on one, load and target on the second"),
+		},
+		options: func(s sizes) load.Options {
+			return load.Options{Mode: load.Saturated, Path: "/predict", Conns: connections}
+		},
+		units: anyRate,
+	},
+	{
+		name:  "reload",
+		of:    []string{"weir"},
+		apart: whileReloading,
+		metrics: []metric{
+			extra("reload_same_ms", "weir reload with "+thousands(manyTargets)+" targets, none changed, ms"),
+			extra("reload_some_ms", "the same, one in a hundred replaced, ms"),
+			extra("reload_all_ms", "the same, all replaced, ms"),
+		},
+		options: func(s sizes) load.Options {
+			return load.Options{Mode: load.Rate, Path: "/predict", Conns: connections, Rate: requestRate}
 		},
 		units: anyRate,
 	},

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"runtime"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -28,15 +29,19 @@ var tools = map[string]func(args []string) error{
 	"load":   runLoad,
 }
 
-// pin becomes another program that runs on one core and may open as many files
-// as the system allows: pin CORE PROGRAM [ARGUMENT...].
+// pin becomes another program that runs on some cores and may open as many
+// files as the system allows: pin CORE[,CORE...] PROGRAM [ARGUMENT...].
 func pin(args []string) error {
 	if len(args) < 2 {
-		return errors.New("pin: want a core and a program")
+		return errors.New("pin: want cores and a program")
 	}
-	core, err := strconv.Atoi(args[0])
-	if err != nil {
-		return fmt.Errorf("pin: core: %w", err)
+	var cores []int
+	for item := range strings.SplitSeq(args[0], ",") {
+		core, err := strconv.Atoi(item)
+		if err != nil {
+			return fmt.Errorf("pin: core: %w", err)
+		}
+		cores = append(cores, core)
 	}
 	path, err := exec.LookPath(args[1])
 	if err != nil {
@@ -51,18 +56,20 @@ func pin(args []string) error {
 		return fmt.Errorf("raising the limit of open files: %w", err)
 	}
 	runtime.LockOSThread() // the affinity is the thread's, and the thread's is what exec keeps
-	if err := setCore(0, core); err != nil {
+	if err := setCores(0, cores...); err != nil {
 		return err
 	}
 	return fmt.Errorf("starting %s: %w", path, syscall.Exec(path, args[1:], os.Environ()))
 }
 
-// setCore lets a thread, 0 for the calling one, run on one core only.
-func setCore(thread, core int) error {
+// setCores lets a thread, 0 for the calling one, run on these cores only.
+func setCores(thread int, cores ...int) error {
 	var set unix.CPUSet
-	set.Set(core)
+	for _, core := range cores {
+		set.Set(core)
+	}
 	if err := unix.SchedSetaffinity(thread, &set); err != nil {
-		return fmt.Errorf("pinning to core %d: %w", core, err)
+		return fmt.Errorf("pinning to cores %v: %w", cores, err)
 	}
 	return nil
 }

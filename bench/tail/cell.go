@@ -125,7 +125,7 @@ func (c *cell) open(every time.Duration) error {
 	if c.candidate.program == direct {
 		c.queue = &queue{before: firstCome, free: slices.Clone(c.targets[:slots])}
 		if c.kind == shortest {
-			c.queue.before = shortestFirst
+			c.queue.before = fewestSteps // it knows no more than the request says
 		}
 	}
 	c.client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: len(c.jobs), DisableCompression: true}}

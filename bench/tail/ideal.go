@@ -24,6 +24,7 @@ type order func(a, b job) bool
 
 func firstCome(job, job) bool     { return false }
 func shortestFirst(a, b job) bool { return a.service < b.service }
+func fewestSteps(a, b job) bool   { return a.steps < b.steps }
 
 // ideal computes how long each job waits when one queue stands before all servers, a free server always takes who is next by the order, and a
 // job that finds several free takes the fastest. Jobs are sorted by arrival. Nothing takes any time but the service: this is the multi-server queue itself

@@ -247,3 +247,47 @@ func TestAnUpgradedWeirEndsNoInstanceThatTheOldOneUses(t *testing.T) {
 		t.Errorf("the old process: exit %d", code)
 	}
 }
+
+func TestATargetIsSetByHand(t *testing.T) {
+	w := prepare(t, "  api: {targets: [{address: \"127.0.0.1:9\", weight: 2}], concurrency: 4}\n")
+	w.start()
+	target := func() string {
+		x := w.pool().Targets[0]
+		return fmt.Sprintf("%d %d %s %v", x.Weight, x.Slots, x.State, x.Overridden)
+	}
+	for _, c := range []struct{ args, says, want string }{
+		{"--weight 5 --slots 1", "has weight 5, has 1 slots", "5 1 healthy true"},
+		{"--drain", "drains", "5 1 draining true"},
+		{"--undrain", "takes requests", "5 1 healthy true"},
+		{"--clear", "as it is configured again", "2 4 healthy false"},
+	} {
+		says := w.cli(append([]string{"target", "api", "127.0.0.1:9"}, strings.Fields(c.args)...)...)
+		if !strings.Contains(says, c.says) || target() != c.want {
+			t.Errorf("weir target %s says %q and makes it %s, want %s", c.args, says, target(), c.want)
+		}
+	}
+	w.cli("target", "api", "127.0.0.1:9", "--weight", "9")
+	w.cli("reload")
+	old := w.status().PID
+	w.cli("upgrade")
+	w.upgraded(old)
+	if got := target(); got != "9 4 healthy true" {
+		t.Errorf("after a reload and an upgrade it is %s", got)
+	}
+	for _, c := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{[]string{"target", "api", "127.0.0.1:9"}, exitUsage, "say what to change"},
+		{[]string{"target", "api", "127.0.0.1:9", "--drain", "--undrain"}, exitUsage, "either"},
+		{[]string{"target", "api", "nobody", "--drain"}, exitFailed, "it has [127.0.0.1:9]"},
+		{[]string{"target", "api", "127.0.0.1:9", "--weight", "0"}, exitFailed, "1 to 65535"},
+		{[]string{"upgrade", "--binary", "/bin/true"}, exitFailed, "set admin.token"},
+	} {
+		var out bytes.Buffer
+		if code := run(append(c.args, "--admin", w.admin), &out, &out); code != c.code || !strings.Contains(out.String(), c.want) {
+			t.Errorf("%v: exit %d, %s", c.args, code, out.String())
+		}
+	}
+}

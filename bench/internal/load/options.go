@@ -39,8 +39,10 @@ type Options struct {
 	PIDs   []int         // the proxy's processes
 	// TargetPIDs are the target's processes, which share the load's core.
 	TargetPIDs []int
-	// ProxyCore and LoadCore are watched for steal and for foreign work.
-	ProxyCore, LoadCore int
+	// ProxyCores and LoadCore are watched for steal and for foreign work. The
+	// load's core may be one of the proxy's; then foreign work is that on all of them.
+	ProxyCores []int
+	LoadCore   int
 }
 
 func (o Options) validate() error {
@@ -63,10 +65,10 @@ type Result struct {
 	Units   int64         `json:"units"`
 	Elapsed time.Duration `json:"elapsed_ns"`
 	CPU     time.Duration `json:"cpu_ns"` // user and system time of the proxy's processes
-	// Steal is the share of both cores' time that the hypervisor gave to others.
+	// Steal is the share of all cores' time that the hypervisor gave to others.
 	Steal float64 `json:"steal"`
-	// Foreign is the share of the proxy's core that other processes used, and
-	// LoadForeign that of the load's core. The kernel counts the core in ticks
+	// Foreign is the share of the proxy's cores that other processes used, and
+	// LoadForeign that of the load's core, 0 when that is one of the proxy's. The kernel counts the core in ticks
 	// and the processes exactly, so both may be a little below 0.
 	Foreign     float64 `json:"foreign"`
 	LoadForeign float64 `json:"load_foreign"`
@@ -82,6 +84,8 @@ type Result struct {
 	// Before and After are the proxy's memory without and with the held requests.
 	Before procstat.Memory `json:"before"`
 	After  procstat.Memory `json:"after"`
+	// Extra is what a measurement of more than one run found, by the keys of its rows.
+	Extra map[string]float64 `json:"extra,omitempty"`
 }
 
 // PerUnit returns the proxy's CPU time per unit in µs.

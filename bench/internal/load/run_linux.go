@@ -297,11 +297,15 @@ type sample struct {
 	at    time.Time
 	cpu   time.Duration       // of the proxy
 	own   time.Duration       // of load and target
-	cores []procstat.CoreTime // the proxy's, the load's
+	cores []procstat.CoreTime // the proxy's, and last the load's when that is none of them
 }
 
 func (r *run) sample() (s sample, err error) {
-	if s.cores, err = procstat.ReadCores(r.ProxyCore, r.LoadCore); err != nil {
+	cores := r.ProxyCores
+	if !r.shared() {
+		cores = append(slices.Clip(cores), r.LoadCore)
+	}
+	if s.cores, err = procstat.ReadCores(cores...); err != nil {
 		return s, err
 	}
 	if s.cpu, err = procstat.CPUTime(r.PIDs); err != nil {
@@ -314,14 +318,30 @@ func (r *run) sample() (s sample, err error) {
 	return s, nil
 }
 
+// shared reports whether load and target share a core with the proxy.
+func (r *run) shared() bool { return slices.Contains(r.ProxyCores, r.LoadCore) }
+
 func (r *run) settle(before, after sample) {
 	r.result.Elapsed = after.at.Sub(before.at)
 	r.result.CPU = after.cpu - before.cpu
 	elapsed, apart := float64(r.result.Elapsed), procstat.InterruptsApart()
-	proxy, load := after.cores[0].Since(before.cores[0]), after.cores[1].Since(before.cores[1])
-	r.result.Steal = float64(proxy.Steal+load.Steal) / (2 * elapsed)
-	r.result.Foreign = float64(proxy.Work(apart)-r.result.CPU) / elapsed
-	r.result.LoadForeign = float64(load.Work(apart)-(after.own-before.own)) / elapsed
+	own := after.own - before.own
+	var stolen, onProxy, onLoad time.Duration
+	for i := range after.cores {
+		c := after.cores[i].Since(before.cores[i])
+		stolen += c.Steal
+		if i < len(r.ProxyCores) {
+			onProxy += c.Work(apart)
+		} else {
+			onLoad += c.Work(apart)
+		}
+	}
+	r.result.Steal = float64(stolen) / (float64(len(after.cores)) * elapsed)
+	if r.shared() {
+		onProxy, onLoad = onProxy-own, own
+	}
+	r.result.Foreign = float64(onProxy-r.result.CPU) / (float64(len(r.ProxyCores)) * elapsed)
+	r.result.LoadForeign = float64(onLoad-own) / elapsed
 	r.result.Median = time.Duration(r.latency.ValueAtQuantile(50)) * time.Microsecond
 	r.result.P99 = time.Duration(r.latency.ValueAtQuantile(99)) * time.Microsecond
 }

@@ -19,7 +19,7 @@ import (
 func options(mode string, port int, path string) load.Options {
 	return load.Options{
 		Mode: mode, Port: port, Path: path, Conns: 4, Rate: 200,
-		WarmUp: 50 * time.Millisecond, For: 200 * time.Millisecond, PIDs: []int{os.Getpid()},
+		WarmUp: 50 * time.Millisecond, For: 200 * time.Millisecond, PIDs: []int{os.Getpid()}, ProxyCores: []int{0},
 	}
 }
 
