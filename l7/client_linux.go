@@ -407,7 +407,7 @@ func (c *client) broke(s *server, at stage, err error) {
 		c.try(true)
 		return
 	case otherTarget:
-		verdict, e := x.lease.Retry(pool.Outcome{Failed: true}, c.l.now)
+		verdict, e := x.lease.Retry(pool.Outcome{Failed: true, Unsent: at == connecting}, c.l.now)
 		switch {
 		case verdict == admit.Queue:
 			c.phase, c.due = phaseQueue, 0

@@ -371,7 +371,7 @@ func (c *conn) attempts(out []byte) (*upstream, error) {
 			fresh = true
 		case otherTarget:
 			x.attempts++
-			verdict, e := x.lease.Retry(pool.Outcome{Failed: true}, time.Now())
+			verdict, e := x.lease.Retry(pool.Outcome{Failed: true, Unsent: at == connecting}, time.Now())
 			if verdict == admit.Queue {
 				e = c.wait()
 			}
@@ -394,16 +394,14 @@ func closeUp(u *upstream) {
 	}
 }
 
-// staleAfter is how long an idle connection is trusted without a look when the request could not be sent twice.
-const staleAfter = int64(time.Second)
-
 func (c *conn) connect(fresh bool) (*upstream, error) {
 	x := &c.x
 	l := x.lease.Target().Link.(*link)
 	if !fresh {
-		now, m := c.e.clock.Load(), x.dest.manner(&c.from)
+		m := x.dest.manner(&c.from)
 		for u := l.take(m); u != nil; u = l.take(m) {
-			if x.replay && x.repeatable || now-u.idleSince < staleAfter || alive(u.Conn) {
+			// Nobody watches idle connections, so a request that could not be sent twice looks first.
+			if x.replay && x.repeatable || alive(u.Conn) {
 				return u, nil
 			}
 			u.Close()
@@ -440,19 +438,26 @@ func (c *conn) try(u *upstream, out []byte) (*upstream, stage, error) {
 			return u, awaiting, err
 		}
 	}
-	at, err := c.readAnswer(u, n)
+	at, err := c.readAnswer(u, n, c.room(out))
 	return u, at, err
 }
 
+// room is where the head of the answer is put together: where the request was, unless that may have to be sent again.
+func (c *conn) room(request []byte) []byte {
+	if n := len(request); c.x.replay && c.x.repeatable && n <= len(c.buf.out) {
+		return c.buf.out[n:n]
+	}
+	return c.buf.out[:0]
+}
+
 // readAnswer reads and passes on heads until the final one. The first n bytes lie in buf.head already.
-func (c *conn) readAnswer(u *upstream, n int) (stage, error) {
+func (c *conn) readAnswer(u *upstream, n int, room []byte) (stage, error) {
 	x := &c.x
 	rb := c.buf.head[:]
 	for at := awaiting; ; {
 		for n > 0 {
 			at = answering
-			// The request is on its way and will not be sent again: its buffer serves for the answer.
-			head, err := x.answer(c.buf.out[:0], rb[:n], c.closing.Load() || c.uploading(), time.Now())
+			head, err := x.answer(room, rb[:n], c.closing.Load() || c.uploading(), time.Now())
 			if err == h1.ErrMore {
 				break
 			}

@@ -340,8 +340,12 @@ func (x *exchange) failed(at stage, reused bool) next {
 		limit = x.to.Attempts
 	}
 	switch {
-	case at == answering || x.begun:
+	case x.begun || at == answering && x.beat.begun:
 		return giveUp
+	case at == answering: // half a head, or nonsense: the client has seen nothing of it
+		if x.replay && x.repeatable && x.attempts < limit {
+			return otherTarget
+		}
 	case at == connecting && reused:
 		return again
 	case at == connecting:

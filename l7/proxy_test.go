@@ -678,6 +678,32 @@ func testTargetThatSpeaksNonsense(t *testing.T) {
 	}
 }
 
+func TestNonsenseIsNotTheLastWord(t *testing.T) { onBoth(t, testNonsenseIsNotTheLastWord) }
+
+// The client has seen nothing of an answer that breaks within its head, so another target may answer.
+func testNonsenseIsNotTheLastWord(t *testing.T) {
+	for _, answer := range []string{"SSH-2.0-OpenSSH\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Le", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nno size\r\n"} {
+		odd := raw(t, func(c net.Conn, r *bufio.Reader) {
+			readHead(r)
+			io.WriteString(c, answer)
+		})
+		p := front(t, 0, odd, serve(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, r.Header.Get("X-Word")) }))
+		for range 4 {
+			req, _ := http.NewRequest("GET", p.url, nil)
+			req.Header.Set("X-Word", "whole")
+			r, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatalf("%q: %v", answer, err)
+			}
+			b, _ := io.ReadAll(r.Body)
+			r.Body.Close()
+			if r.StatusCode != 200 || string(b) != "whole" {
+				t.Errorf("%q: %d %s", answer, r.StatusCode, b)
+			}
+		}
+	}
+}
+
 func TestCutAnswerLooksCut(t *testing.T) { onBoth(t, testCutAnswerLooksCut) }
 
 func testCutAnswerLooksCut(t *testing.T) {

@@ -26,6 +26,9 @@ type server struct {
 // lane is a loop's idle connections to one target, the most recently used on top.
 type lane struct{ idle []*server }
 
+// staleAfter is how long an idle connection is trusted without a look when the request could not be sent twice.
+const staleAfter = int64(time.Second)
+
 // connect finds or opens a connection to the lease's target.
 func (l *loop) connect(x *loopExchange, fresh bool) (*server, error) {
 	k := x.lease.Target().Link.(*link)

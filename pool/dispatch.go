@@ -176,7 +176,7 @@ func (p *Pool) retry(l *Lease, o Outcome, now time.Time, a *answered) (admit.Ver
 	case !slices.ContainsFunc(p.rotation, func(t *target.Target) bool { return !slices.Contains(l.skip, t) }):
 		err = ErrNoOther
 		p.m.noOther++
-	case !p.spend(l):
+	case !o.Unsent && !p.spend(l):
 		err = ErrBudget
 	}
 	p.end(l, o, now, a)

@@ -66,6 +66,7 @@ type Outcome struct {
 	Status    int  // of the answer; 0 when there was none
 	Failed    bool // the target spoilt it: refused, broke off, answered nonsense or 5xx
 	Cancelled bool // the client left, or another target was faster with a hedged request
+	Unsent    bool // no byte of the request was written: another attempt costs no target anything
 
 	FirstByte time.Duration // from the slot to the answer's head; 0 when there was none
 }

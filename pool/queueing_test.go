@@ -197,6 +197,12 @@ func TestRetriesStayWithinTheBudget(t *testing.T) {
 			t.Fatalf("retry %d: %d, %v", i, v, err)
 		}
 	}
+	unsent := newLease()
+	acquire(t, p, unsent, admit.Run, t0)
+	if v, err := unsent.Retry(Outcome{Failed: true, Unsent: true}, t0); v != admit.Run {
+		t.Fatalf("a request that no target has seen: %v", err)
+	}
+	unsent.Release(Outcome{Status: 200}, t0)
 	// One that is tried again may be tried a third time: it is one retry at a time still.
 	if v, err := ls[0].Retry(Outcome{Failed: true}, t0); v != admit.Run {
 		t.Fatal(err)

@@ -34,6 +34,7 @@ func newChaos(t *testing.T, routes, pools string) *chaos {
 	w.addrs = []string{strings.TrimPrefix(w.url, "http://"), fmt.Sprintf("127.0.0.1:%d", freePort(t))}
 	w.configure(routes, pools, "")
 	w.start()
+	t.Logf("loops serve %s, goroutines %s", w.addrs[0], w.addrs[1])
 	return w
 }
 
@@ -114,7 +115,7 @@ func (w *chaos) finish() {
 	if code := w.exit(); code != exitOK {
 		w.t.Errorf("Weir ended with %d", code)
 	}
-	if log := w.log.String(); strings.Contains(log, "DATA RACE") || strings.Contains(log, "panic:") {
+	if log := w.log(); strings.Contains(log, "DATA RACE") || strings.Contains(log, "panic:") {
 		w.t.Errorf("Weir says:\n%s", log)
 	}
 }
@@ -191,7 +192,7 @@ func TestChaosTargetsAreKilled(t *testing.T) {
 		if o.kind == "chat" {
 			pool = "infer"
 		}
-		if saved[o.kind] || o.kind == "events" && !o.cut {
+		if saved[o.kind] || o.kind == "events" && !o.cut || o.err != nil || !o.cut && o.status != 502 {
 			return false
 		}
 		for i := range deaths[pool] {
@@ -205,10 +206,14 @@ func TestChaosTargetsAreKilled(t *testing.T) {
 	})
 	for pool, ds := range deaths {
 		for i := range ds {
+			t.Logf("pool %s, death %d: %s to %s, %d open, %d lost", pool, i, ds[i].from.Format("05.000"), ds[i].to.Format("05.000"), len(ds[i].open), lost[&ds[i]])
 			if n := lost[&ds[i]]; n > slots {
 				t.Errorf("pool %s, death %d: %d requests were lost, but at most %d were in flight", pool, i, n, slots)
 			}
 		}
+	}
+	for _, p := range tinies {
+		p.kill()
 	}
 	for _, p := range tinies {
 		for id, n := range p.begun {
