@@ -678,6 +678,32 @@ func testTargetThatSpeaksNonsense(t *testing.T) {
 	}
 }
 
+func TestConnectionOutlivesAFailedUpload(t *testing.T) { onBoth(t, testConnectionOutlivesAFailedUpload) }
+
+// A target takes a whole body that came in pieces and breaks off: the client is told so, and may go on with its connection.
+func testConnectionOutlivesAFailedUpload(t *testing.T) {
+	p := front(t, 0, raw(t, func(c net.Conn, r *bufio.Reader) {
+		if req, err := http.ReadRequest(r); err == nil {
+			io.Copy(io.Discard, req.Body)
+		}
+	}))
+	c, err := net.Dial("tcp", p.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(10 * time.Second))
+	in := bufio.NewReader(c)
+	for i := range 3 {
+		fmt.Fprintf(c, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n%s", 200<<10, strings.Repeat("x", 200<<10))
+		r, err := http.ReadResponse(in, nil)
+		if err != nil || r.StatusCode != 502 || r.Close {
+			t.Fatalf("request %d: %+v %v", i, r, err)
+		}
+		io.Copy(io.Discard, r.Body)
+	}
+}
+
 func TestNonsenseIsNotTheLastWord(t *testing.T) { onBoth(t, testNonsenseIsNotTheLastWord) }
 
 // The client has seen nothing of an answer that breaks within its head, so another target may answer.

@@ -90,7 +90,11 @@ func (c *conn) endUpload(cut bool) bool {
 		c.SetReadDeadline(past)
 	}
 	<-c.upload.done
-	return c.upload.err == nil && c.upload.malformed == nil
+	whole := c.upload.err == nil && c.upload.malformed == nil
+	if whole {
+		c.SetReadDeadline(noDeadline) // the upload ended by itself, and the client's next request is welcome
+	}
+	return whole
 }
 
 // tunnel carries bytes both ways after an upgrade, until both sides have ended.
