@@ -200,6 +200,9 @@ func (a *App) serve(l config.Listen, o *opening, site *l7.Site) {
 			have.serving = append(have.serving, a.engine.Serve(speaking(ln, l), site, have.options()))
 		}
 		a.log.Info("listening", "address", addressOf(have.sockets[0].Addr()))
+		if slices.Contains(l.Protocols, config.ProtocolH3) {
+			a.log.Warn("HTTP/3 is not served yet; clients use the other protocols", "address", l.Address)
+		}
 		for _, s := range was.serving {
 			a.engine.Forget(s)
 			have.accepted += s.Accepted()
