@@ -241,12 +241,18 @@ func digits(v float64) string {
 	return fmt.Sprintf("%.0f", v)
 }
 
+// busyLate is how late requests leave in the mean, in ms, on a machine that has other things to do.
+const busyLate = 1
+
 // remarks are the sentences below the tables.
 func (r *report) remarks() []string {
 	lines := []string{
 		fmt.Sprintf("A wait is the time from when a request should have left to its whole answer, less the target's work on it. Requests are the same for all candidates of a load, open loop, seed %d.", r.Seed),
 		fmt.Sprintf("The machine: %d cores %.0f %% busy with everything that ran on it, %.1f %% stolen; requests left %.2f ms late in the mean, %.1f ms at p99. `%s` shows what that and the sockets add without a proxy.",
 			r.Cores, 100*r.Usage.Busy, 100*r.Usage.Stolen, r.Late.Mean, r.Late.P99, ownQueue.title),
+	}
+	if r.Late.Mean > busyLate || r.Usage.Stolen > 0.03 {
+		lines = append(lines, fmt.Sprintf("THIS MACHINE WAS BUSY with other work: believe no difference smaller than that between `%s` and the ideal.", ownQueue.title))
 	}
 	if r.Speed != 1 {
 		lines = append(lines, fmt.Sprintf("Run %g times as fast; times above are those of real time, so that overheads look %g times as large as they are (with shortest_first %g times).", r.Speed, r.Speed, r.Speed*shortestFaster))
