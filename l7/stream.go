@@ -28,7 +28,8 @@ type stream struct {
 	left  func() bool // takes the watch for the client's leaving back; nil before there is one
 	rest  []byte      // framing that Read had no room for
 	ended bool        // the body was read to its end
-	raw   bool        // bytes pass as they are, after an upgrade
+	key   string      // of the WebSocket that is asked for; "": none is
+	raw   bool        // bytes pass as they are, as a WebSocket
 
 	resp     h1.Response
 	answer   h1.Data
@@ -68,7 +69,7 @@ func (m *mux) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (s *stream) begin(m *mux, w http.ResponseWriter, r *http.Request) {
 	s.m, s.w, s.k, s.r = m, w, http.NewResponseController(w), r
-	s.left, s.rest, s.ended, s.raw, s.answered, s.cut = nil, nil, false, false, false, false
+	s.left, s.rest, s.ended, s.key, s.raw, s.answered, s.cut = nil, nil, false, "", false, false, false
 	c := &s.c
 	c.l, c.e, c.from = m.l, m.e, m.from
 	c.closing.Store(false)
@@ -121,13 +122,18 @@ func (s *stream) watch() {
 // appendHead puts the request's head into the words of HTTP/1.1. What could end a line early is left for the codec to refuse.
 func (s *stream) appendHead(b []byte) []byte {
 	r := s.r
-	b = appendClean(b, r.Method)
+	method := r.Method
+	if asksWebSocket(r) {
+		s.key = newKey()
+		method = "GET"
+	}
+	b = appendClean(b, method)
 	b = appendClean(append(b, ' '), r.RequestURI)
 	b = append(b, " HTTP/1.1\r\n"...)
 	b = appendField(b, "Host", r.Host)
 	for name, values := range r.Header {
 		switch name {
-		case "Content-Length", "Transfer-Encoding", "Connection", "Expect", "Upgrade":
+		case "Content-Length", "Transfer-Encoding", "Connection", "Expect", "Upgrade", ":protocol":
 			continue // said below, or of no meaning here
 		}
 		for _, v := range values {
@@ -135,6 +141,8 @@ func (s *stream) appendHead(b []byte) []byte {
 		}
 	}
 	switch {
+	case s.key != "":
+		b = append(append(append(b, "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: "...), s.key...), "\r\n"...)
 	case r.ContentLength < 0:
 		b = appendTrailerNames(append(b, "Transfer-Encoding: chunked\r\n"...), r.Trailer)
 	case r.ContentLength > 0 || len(r.Header["Content-Length"]) > 0:
@@ -233,7 +241,9 @@ func (s *stream) Write(p []byte) (int, error) {
 		if err := s.resp.Parse(p, h1.Limits{Head: 1 << 20}); err != nil {
 			return 0, err
 		}
-		s.head()
+		if err := s.head(); err != nil {
+			return 0, err
+		}
 		p = p[s.resp.Len:]
 	}
 	if err := s.body(p); err != nil {
@@ -246,16 +256,23 @@ func (s *stream) Write(p []byte) (int, error) {
 }
 
 // head passes on a head.
-func (s *stream) head() {
-	if s.resp.Status == http.StatusContinue {
-		return // the library says that by itself when the body is read
+func (s *stream) head() error {
+	status := s.resp.Status
+	switch status {
+	case http.StatusContinue:
+		return nil // the library says that by itself when the body is read
+	case http.StatusSwitchingProtocols:
+		if s.key == "" || string(s.resp.Get("sec-websocket-accept")) != acceptOf(s.key) {
+			return errNoWebSocket
+		}
+		s.raw, status = true, http.StatusOK
 	}
 	h := s.w.Header()
 	clear(h)
 	for name, value := range s.resp.Each {
 		key := headerKey(name)
 		switch key {
-		case "Connection", "Transfer-Encoding", "Keep-Alive", "Proxy-Connection", "Upgrade":
+		case "Connection", "Transfer-Encoding", "Keep-Alive", "Proxy-Connection", "Upgrade", "Sec-Websocket-Accept":
 			continue
 		}
 		h[key] = append(h[key], string(value))
@@ -267,7 +284,8 @@ func (s *stream) head() {
 			h["Content-Type"] = nil // not to be guessed
 		}
 	}
-	s.w.WriteHeader(s.resp.Status)
+	s.w.WriteHeader(status)
+	return nil
 }
 
 // headerKey is the canonical form of a header's name.
