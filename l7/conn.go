@@ -674,7 +674,7 @@ func (c *conn) linger() {
 }
 
 func peerAddr(a net.Addr) netip.AddrPort {
-	if t, ok := a.(*net.TCPAddr); ok {
+	if t, ok := a.(interface{ AddrPort() netip.AddrPort }); ok { // TCP or UDP
 		p := t.AddrPort()
 		return netip.AddrPortFrom(p.Addr().Unmap(), p.Port())
 	}

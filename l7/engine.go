@@ -66,6 +66,7 @@ type Listener struct {
 	conns  atomic.Int64
 	came   atomic.Uint64 // connections, since the start
 	failed atomic.Uint64 // handshakes
+	quic   []*quicServer // guarded by the engine's lock
 
 	closing atomic.Bool
 	closed  chan struct{} // when Close is done
@@ -103,6 +104,11 @@ func (l *Listener) Close() error {
 		return nil
 	}
 	defer close(l.closed)
+	l.e.mu.Lock()
+	for _, q := range l.quic {
+		q.end()
+	}
+	l.e.mu.Unlock()
 	if l.door != nil {
 		l.door.shut()
 		return l.Listener.Close()

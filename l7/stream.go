@@ -1,6 +1,7 @@
 package l7
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -75,9 +76,37 @@ func (s *stream) begin(m *mux, w http.ResponseWriter, r *http.Request) {
 	c.closing.Store(false)
 	c.due.enter(phaseBusy, 0)
 	c.buf = bufferPool.Get().(*buffers)
+	if r.ProtoMajor == 3 && r.ContentLength < 0 {
+		s.peek()
+	}
 	c.in = s.appendHead(c.buf.in[:0])
 	c.n = len(c.in)
 	c.in = c.in[:cap(c.in)]
+}
+
+// peek finds out whether a request that gives no length has a body at all: HTTP/3 does not say. The methods that hardly ever have one are
+// waited for; with others the body may be a conversation.
+func (s *stream) peek() {
+	r := s.r
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodDelete:
+	default:
+		return
+	}
+	if d := s.m.l.site.Load().HeadTimeout; d > 0 {
+		s.k.SetReadDeadline(time.Now().Add(d))
+		defer s.k.SetReadDeadline(noDeadline)
+	}
+	first := make([]byte, 512)
+	switch n, err := readSome(r.Body, first); {
+	case n > 0:
+		r.Body = struct {
+			io.Reader
+			io.Closer
+		}{io.MultiReader(bytes.NewReader(first[:n]), r.Body), r.Body}
+	case errors.Is(err, io.EOF) && len(r.Trailer) == 0:
+		r.ContentLength = 0
+	}
 }
 
 func (s *stream) end() {
@@ -135,6 +164,10 @@ func (s *stream) appendHead(b []byte) []byte {
 		switch name {
 		case "Content-Length", "Transfer-Encoding", "Connection", "Expect", "Upgrade", ":protocol":
 			continue // said below, or of no meaning here
+		case "Host":
+			if values[0] == r.Host {
+				continue
+			}
 		}
 		for _, v := range values {
 			b = appendField(b, name, v)
@@ -177,7 +210,7 @@ func (s *stream) Read(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	if s.raw || s.r.ContentLength >= 0 {
-		return s.r.Body.Read(p)
+		return readSome(s.r.Body, p)
 	}
 	n, end, err := readChunk(p, s.r.Body)
 	if end {
@@ -188,13 +221,22 @@ func (s *stream) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// readSome reads until there is something: quic-go's bodies return nothing where a frame ends.
+func readSome(r io.Reader, p []byte) (int, error) {
+	for {
+		if n, err := r.Read(p); n > 0 || err != nil {
+			return n, err
+		}
+	}
+}
+
 // readChunk reads a chunk of r's data. end: there was none left.
 func readChunk(p []byte, r io.Reader) (n int, end bool, err error) {
 	const head, tail = len("fffff\r\n"), len("\r\n")
 	if len(p) <= head+tail {
 		return 0, false, io.ErrShortBuffer // no caller has such a small one
 	}
-	n, err = r.Read(p[head:min(len(p)-tail, 1<<20)])
+	n, err = readSome(r, p[head:min(len(p)-tail, 1<<20)])
 	switch {
 	case n > 0:
 		if errors.Is(err, io.EOF) {

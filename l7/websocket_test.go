@@ -106,17 +106,22 @@ func (o *overH2) Close() error {
 
 // connecter is a client of HTTP/2 that takes the header of an extended CONNECT.
 func connecter(t *testing.T, w way) http.RoundTripper {
-	//lint:ignore SA1019 net/http's own client refuses the header
-	tr := &http2.Transport{AllowHTTP: true}
-	t.Cleanup(tr.CloseIdleConnections)
-	if w.tls {
-		tr.TLSClientConfig = w.client.Transport.(*http.Transport).TLSClientConfig
-	} else {
-		tr.DialTLSContext = func(ctx context.Context, network, addr string, _ *tls.Config) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, network, addr)
-		}
+	c, err := net.Dial("tcp", w.url[strings.LastIndexByte(w.url, '/')+1:])
+	if err != nil {
+		t.Fatal(err)
 	}
-	return tr
+	t.Cleanup(func() { c.Close() })
+	if w.tls {
+		config := w.client.Transport.(*http.Transport).TLSClientConfig.Clone()
+		config.NextProtos, config.ServerName = []string{"h2"}, "127.0.0.1"
+		c = tls.Client(c, config)
+	}
+	//lint:ignore SA1019 net/http's own client refuses the header
+	k, err := (&http2.Transport{AllowHTTP: true}).NewClientConn(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
 }
 
 // onSockets runs a test on all ways that WebSockets come.
@@ -140,6 +145,9 @@ func onSockets(t *testing.T, addr string, test func(*testing.T, *proxy, func(pat
 		})
 	}
 	onEvery(t, 0, []string{addr}, func(t *testing.T, p *proxy, way way) {
+		if way.proto != "HTTP/2.0" {
+			t.Skip("HTTP/2 alone")
+		}
 		test(t, p, func(path string) (*websocket.Conn, *http.Response, error) {
 			u, err := url.Parse("ws://app.test" + path)
 			if err != nil {
