@@ -103,10 +103,11 @@ var preface = []byte("PRI * HTTP/2.0\r\n\r\n")
 func isH2(b []byte) bool { return bytes.HasPrefix(b, preface) }
 
 // carryH2 carries an HTTP/2 connection to its end, in place of what carried it before, and counts it out.
-func (e *Engine) carryH2(before carrier, l *Listener, c net.Conn) {
-	m := e.newMux(l, l.originOf(c))
+func (e *Engine) carryH2(before carrier, l *Listener, c net.Conn, from origin) {
+	m := e.newMux(l, from)
 	m.from.proto = "HTTP/2.0"
 	e.carryMux(before, m, inBatches(c))
+	from.seat.rise()
 	e.leave(l)
 }
 

@@ -77,9 +77,16 @@ func (q *quicServer) welcome(ctx context.Context, c *quic.Conn) context.Context 
 	if s.MaxConns > 0 && l.conns.Load() > s.MaxConns {
 		m.cut()
 	}
+	seat, ok := l.sit(peerAddr(c.RemoteAddr()).Addr())
+	if !ok {
+		m.cut()
+	}
 	e.carry(nil, m)
 	context.AfterFunc(c.Context(), func() {
 		m.idle.Wait()
+		if ok {
+			seat.rise()
+		}
 		e.drop(m)
 		e.leave(l)
 	})
