@@ -47,6 +47,7 @@ var table = []struct {
 		"listen/acme":      "",
 		"listen/handover":  "",
 		"l7":               "values decisions live",
+		"l7/xconnect":      "",
 		"probe":            "values decisions",
 		"provider/process": "fleet",
 		"admin":            "values decisions live",

@@ -28,7 +28,7 @@ type listener struct {
 	serving []*l7.Listener
 	certs   *certs.Store       // nil without tls
 	issuer  *acme.Issuer       // nil without acme
-	unwatch context.CancelFunc // of certs
+	unwatch context.CancelFunc // of what goes on beside: the watch of certs, the wait for the UDP port
 
 	accepted, failed uint64 // connections, and handshakes, of what served here before
 }
@@ -36,6 +36,7 @@ type listener struct {
 // opening is what a change of the config needs for one address. Until it is taken, nothing uses it.
 type opening struct {
 	sockets []net.Listener // to serve on; nil when what serves there goes on
+	packets net.PacketConn // for HTTP/3; nil without it, and while an earlier listener has the port still
 	certs   *certs.Store
 	issuer  *acme.Issuer // a new one
 }
@@ -48,6 +49,9 @@ func (os openings) close() {
 	for _, o := range os {
 		for _, ln := range o.sockets {
 			ln.Close()
+		}
+		if o.packets != nil {
+			o.packets.Close()
 		}
 		if o.issuer != nil {
 			o.issuer.Close()
@@ -106,8 +110,17 @@ func (a *App) openOne(c *config.Config, l config.Listen, o *opening, given *hand
 			return fmt.Errorf("listening on %s: tls: %w", l.Address, err)
 		}
 	}
+	before := have != nil && quick(have.cfg) || given != nil && given.Succeeds()
+	if quick(l) && o.sockets != nil && !before {
+		if o.packets, err = listen.UDP(o.sockets[0].Addr().String()); err != nil {
+			return fmt.Errorf("HTTP/3: %w", err)
+		}
+	}
 	return nil
 }
+
+// quick says whether a listener speaks HTTP/3.
+func quick(l config.Listen) bool { return slices.Contains(l.Protocols, config.ProtocolH3) }
 
 // sameSpeech says whether what serves by one config can go on by the other: routes and certificates can be changed under way.
 func sameSpeech(a, b config.Listen) bool {
@@ -190,6 +203,13 @@ func (a *App) serve(l config.Listen, o *opening, site *l7.Site) {
 	was := *have
 	have.cfg = l
 	have.take(a, l, o)
+	if quick(l) {
+		at := have.sockets
+		if o.sockets != nil {
+			at = o.sockets
+		}
+		site.AltSvc = fmt.Sprintf(`h3=":%d"; ma=86400`, portOf(at[0].Addr().String()))
+	}
 	if o.sockets == nil {
 		for _, s := range have.serving {
 			s.SetSite(site)
@@ -206,10 +226,51 @@ func (a *App) serve(l config.Listen, o *opening, site *l7.Site) {
 			have.failed += s.FailedHandshakes()
 		}
 	}
+	if quick(l) && o.sockets != nil {
+		have.serveQUIC(a, o.packets)
+	}
 	if was.issuer != nil && was.issuer != have.issuer {
 		was.issuer.Close()
 	}
 }
+
+// serveQUIC serves HTTP/3 beside the rest. Datagrams of all connections arrive at one socket, so two cannot share it: where an earlier
+// listener, or process, finishes its own, this waits until it has the port to itself, and clients come by TCP meanwhile.
+func (l *listener) serveQUIC(a *App, pc net.PacketConn) {
+	serving, config, address := l.serving[0], l.certs.Config(), l.addr().String()
+	if pc != nil {
+		serving.ServeQUIC(pc, config)
+		return
+	}
+	ctx, cancel := context.WithCancel(a.ctx)
+	unwatch := l.unwatch
+	l.unwatch = func() {
+		unwatch()
+		cancel()
+	}
+	a.loops.Go(func() {
+		for told := false; ; {
+			pc, err := listen.UDP(address)
+			if err == nil {
+				serving.ServeQUIC(pc, config)
+				a.log.Info("listening for HTTP/3", "address", address)
+				return
+			}
+			if !told {
+				told = true
+				a.log.Info("HTTP/3 begins when the port is free; until then clients come by TCP", "address", address, "error", err)
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(quicAgain):
+			}
+		}
+	})
+}
+
+// quicAgain is the time between two looks whether the UDP port is free.
+const quicAgain = 200 * time.Millisecond
 
 // take makes the certificates of a listener those of its config.
 func (have *listener) take(a *App, l config.Listen, o *opening) {

@@ -54,10 +54,6 @@ func siteOf(c *config.Config, l config.Listen, pools map[string]*livePool, s *sh
 	if len(l.Allow)+len(l.Deny) > 0 {
 		site.Access = admit.NewAccess(prefixes(l.Allow), prefixes(l.Deny))
 	}
-	if slices.Contains(l.Protocols, config.ProtocolH3) {
-		port := l.Address[strings.LastIndexByte(l.Address, ':')+1:]
-		site.AltSvc = fmt.Sprintf(`h3=":%s"; ma=86400`, port)
-	}
 	for _, r := range l.Routes {
 		to, err := routeOf(c, r, pools, s)
 		if err != nil {

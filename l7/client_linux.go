@@ -69,7 +69,15 @@ func (l *loop) welcome(li *Listener, fd int, peer netip.AddrPort) {
 		return
 	}
 	unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1)
+	seat, ok := li.sit(peer.Addr())
+	if !ok {
+		l.load.Add(-1)
+		l.e.leave(li)
+		unix.Close(fd)
+		return
+	}
 	c := &client{li: li, from: newOrigin(peer)}
+	c.from.seat = seat
 	c.from.lane = uint32(l.id)
 	s := li.site.Load()
 	c.l = l
@@ -94,6 +102,7 @@ func (c *client) enter(p phase, d time.Duration) { c.phase, c.due = p, c.after(d
 
 // left counts the connection out.
 func (c *client) left() {
+	c.from.seat.rise()
 	c.l.load.Add(-1)
 	c.l.e.leave(c.li)
 }
@@ -678,8 +687,10 @@ func (c *client) handOff(b []byte) {
 	}
 	nc, err := c.toGoroutine()
 	if err != nil {
+		c.from.seat.rise()
 		c.l.e.leave(c.li)
 		return
 	}
-	c.l.e.adopt(c.li, nc, b)
+	c.from.local = peerAddr(nc.LocalAddr())
+	c.l.e.adopt(c.li, nc, b, c.from)
 }

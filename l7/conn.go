@@ -128,7 +128,14 @@ func (c *conn) after(d time.Duration) int64 {
 
 func (c *conn) serve() {
 	defer c.e.remove(c)
-	c.from = c.l.originOf(c.Conn)
+	if !c.from.peer.IsValid() { // else who had the connection before knows
+		c.from = c.l.originOf(c.Conn)
+		var ok bool
+		if c.from.seat, ok = c.l.sit(c.from.peer.Addr()); !ok {
+			c.from.seat = seat{}
+			return
+		}
+	}
 	c.buf = bufferPool.Get().(*buffers)
 	defer c.free()
 	c.in = c.buf.in[:]
@@ -679,7 +686,7 @@ func (c *conn) linger() {
 }
 
 func peerAddr(a net.Addr) netip.AddrPort {
-	if t, ok := a.(*net.TCPAddr); ok {
+	if t, ok := a.(interface{ AddrPort() netip.AddrPort }); ok { // TCP or UDP
 		p := t.AddrPort()
 		return netip.AddrPortFrom(p.Addr().Unmap(), p.Port())
 	}

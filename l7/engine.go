@@ -66,6 +66,7 @@ type Listener struct {
 	conns  atomic.Int64
 	came   atomic.Uint64 // connections, since the start
 	failed atomic.Uint64 // handshakes
+	quic   []*quicServer // guarded by the engine's lock
 
 	closing atomic.Bool
 	closed  chan struct{} // when Close is done
@@ -103,6 +104,11 @@ func (l *Listener) Close() error {
 		return nil
 	}
 	defer close(l.closed)
+	l.e.mu.Lock()
+	for _, q := range l.quic {
+		q.end()
+	}
+	l.e.mu.Unlock()
 	if l.door != nil {
 		l.door.shut()
 		return l.Listener.Close()
@@ -164,7 +170,7 @@ func (l *Listener) accept() {
 			go l.e.greet(l, nc)
 			continue
 		}
-		l.e.adopt(l, nc, nil)
+		l.e.adopt(l, nc, nil, origin{})
 	}
 }
 
@@ -222,9 +228,10 @@ func (e *Engine) drop(c carrier) {
 	delete(e.conns, c)
 }
 
-// adopt has goroutines carry a connection that was counted in. in is what was read of it already.
-func (e *Engine) adopt(l *Listener, nc net.Conn, in []byte) {
+// adopt has goroutines carry a connection that was counted in. in is what was read of it already, from what is known of it, if anything.
+func (e *Engine) adopt(l *Listener, nc net.Conn, in []byte, from origin) {
 	c := e.newConn(l, nc, in)
+	c.from = from
 	e.carry(nil, c)
 	go c.serve()
 }
@@ -236,6 +243,7 @@ func (e *Engine) newConn(l *Listener, nc net.Conn, in []byte) *conn {
 func (e *Engine) remove(c *conn) {
 	e.watch.forget(c)
 	c.Close()
+	c.from.seat.rise()
 	e.drop(c)
 	e.leave(c.l)
 }

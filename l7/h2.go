@@ -23,8 +23,11 @@ type mux struct {
 	from origin
 	end  func() // asks the client to begin nothing more
 	cut  func() // closes the connection
+	soon bool   // an idle connection that ends has to be cut, some time after its client was asked
 
+	known  sync.Once // from, where it takes a request to know
 	ending atomic.Bool
+	since  int64 // of ending, as sweep sees it
 	mu     sync.Mutex
 	open   map[*stream]struct{}
 	idle   sync.WaitGroup // of the streams
@@ -35,11 +38,17 @@ func (e *Engine) newMux(l *Listener, from origin) *mux {
 }
 
 func (m *mux) sweep(now int64) {
-	if m.ending.Load() {
-		m.end() // again, since it may have been too early
-	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.ending.Load() {
+		m.end() // again, since it may have been too early
+		if m.since == 0 {
+			m.since = now
+		}
+		if m.soon && len(m.open) == 0 && now-m.since > int64(farewellFor) {
+			m.cut()
+		}
+	}
 	for s := range m.open {
 		s.watch()
 		s.c.sweep(now)
@@ -85,6 +94,7 @@ const (
 	streamWindow = 256 << 10 // bytes of a request's body that may be on their way
 	connWindow   = 1 << 20   // of all bodies of the connection
 	stuckAfter   = time.Minute
+	farewellFor  = time.Second // between asking a client to begin nothing more and taking it at its word; net/http has the same
 )
 
 // preface is what clients of HTTP/2 without TLS begin with (RFC 9113 3.4), as far as it looks like a request's head.
@@ -93,10 +103,11 @@ var preface = []byte("PRI * HTTP/2.0\r\n\r\n")
 func isH2(b []byte) bool { return bytes.HasPrefix(b, preface) }
 
 // carryH2 carries an HTTP/2 connection to its end, in place of what carried it before, and counts it out.
-func (e *Engine) carryH2(before carrier, l *Listener, c net.Conn) {
-	m := e.newMux(l, l.originOf(c))
+func (e *Engine) carryH2(before carrier, l *Listener, c net.Conn, from origin) {
+	m := e.newMux(l, from)
 	m.from.proto = "HTTP/2.0"
 	e.carryMux(before, m, inBatches(c))
+	from.seat.rise()
 	e.leave(l)
 }
 

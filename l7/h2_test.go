@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/quic-go/quic-go/http3"
 )
 
 // way is a way for requests to come that is not HTTP/1.1.
@@ -37,6 +39,19 @@ func onEvery(t *testing.T, slots int, addrs []string, test func(*testing.T, *pro
 		p := front(t, slots, addrs...)
 		c := clientOf(t, nil, func(p *http.Protocols) { p.SetUnencryptedHTTP2(true) })
 		test(t, p, way{p.url, c, p.l, "HTTP/2.0", false})
+	})
+	t.Run("h3", func(t *testing.T) {
+		p := front(t, slots, addrs...)
+		a := newAuthority(t)
+		pc, err := net.ListenPacket("udp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.l.ServeQUIC(pc, a.server(t))
+		tr := &http3.Transport{TLSClientConfig: &tls.Config{RootCAs: a.pool}}
+		t.Cleanup(func() { tr.Close() })
+		c := &http.Client{Transport: tr, Timeout: 20 * time.Second}
+		test(t, p, way{"https://" + pc.LocalAddr().String(), c, p.l, "HTTP/3.0", true})
 	})
 	t.Run("h2c/loop", func(t *testing.T) {
 		p := front(t, slots, addrs...)
@@ -184,12 +199,14 @@ func TestACutAnswerResetsItsStream(t *testing.T) {
 			})
 			onEvery(t, 0, []string{addr}, func(t *testing.T, p *proxy, way way) {
 				r, err := way.client.Get(way.url)
-				if err != nil {
+				if err != nil && way.proto == "HTTP/3.0" {
+					return // a reset overtakes what was sent before it
+				} else if err != nil {
 					t.Fatal(err)
 				}
 				b, err := io.ReadAll(r.Body)
 				r.Body.Close()
-				if err == nil || string(b) != "hello" {
+				if err == nil || string(b) != "hello" && way.proto != "HTTP/3.0" {
 					t.Errorf("a cut answer looks whole: %q", b)
 				}
 			})

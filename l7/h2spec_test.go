@@ -36,6 +36,9 @@ func TestH2Spec(t *testing.T) {
 		w.Write(make([]byte, 1000))
 	})
 	onEvery(t, 0, []string{addr}, func(t *testing.T, p *proxy, way way) {
+		if way.proto != "HTTP/2.0" {
+			t.Skip("HTTP/2 alone")
+		}
 		u, err := url.Parse(way.url)
 		if err != nil {
 			t.Fatal(err)

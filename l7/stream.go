@@ -1,6 +1,7 @@
 package l7
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -28,7 +29,8 @@ type stream struct {
 	left  func() bool // takes the watch for the client's leaving back; nil before there is one
 	rest  []byte      // framing that Read had no room for
 	ended bool        // the body was read to its end
-	raw   bool        // bytes pass as they are, after an upgrade
+	key   string      // of the WebSocket that is asked for; "": none is
+	raw   bool        // bytes pass as they are, as a WebSocket
 
 	resp     h1.Response
 	answer   h1.Data
@@ -68,15 +70,43 @@ func (m *mux) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (s *stream) begin(m *mux, w http.ResponseWriter, r *http.Request) {
 	s.m, s.w, s.k, s.r = m, w, http.NewResponseController(w), r
-	s.left, s.rest, s.ended, s.raw, s.answered, s.cut = nil, nil, false, false, false, false
+	s.left, s.rest, s.ended, s.key, s.raw, s.answered, s.cut = nil, nil, false, "", false, false, false
 	c := &s.c
 	c.l, c.e, c.from = m.l, m.e, m.from
 	c.closing.Store(false)
 	c.due.enter(phaseBusy, 0)
 	c.buf = bufferPool.Get().(*buffers)
+	if r.ProtoMajor == 3 && r.ContentLength < 0 {
+		s.peek()
+	}
 	c.in = s.appendHead(c.buf.in[:0])
 	c.n = len(c.in)
 	c.in = c.in[:cap(c.in)]
+}
+
+// peek finds out whether a request that gives no length has a body at all: HTTP/3 does not say. The methods that hardly ever have one are
+// waited for; with others the body may be a conversation.
+func (s *stream) peek() {
+	r := s.r
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodDelete:
+	default:
+		return
+	}
+	if d := s.m.l.site.Load().HeadTimeout; d > 0 {
+		s.k.SetReadDeadline(time.Now().Add(d))
+		defer s.k.SetReadDeadline(noDeadline)
+	}
+	first := make([]byte, 512)
+	switch n, err := readSome(r.Body, first); {
+	case n > 0:
+		r.Body = struct {
+			io.Reader
+			io.Closer
+		}{io.MultiReader(bytes.NewReader(first[:n]), r.Body), r.Body}
+	case errors.Is(err, io.EOF) && len(r.Trailer) == 0:
+		r.ContentLength = 0
+	}
 }
 
 func (s *stream) end() {
@@ -121,20 +151,31 @@ func (s *stream) watch() {
 // appendHead puts the request's head into the words of HTTP/1.1. What could end a line early is left for the codec to refuse.
 func (s *stream) appendHead(b []byte) []byte {
 	r := s.r
-	b = appendClean(b, r.Method)
+	method := r.Method
+	if asksWebSocket(r) {
+		s.key = newKey()
+		method = "GET"
+	}
+	b = appendClean(b, method)
 	b = appendClean(append(b, ' '), r.RequestURI)
 	b = append(b, " HTTP/1.1\r\n"...)
 	b = appendField(b, "Host", r.Host)
 	for name, values := range r.Header {
 		switch name {
-		case "Content-Length", "Transfer-Encoding", "Connection", "Expect", "Upgrade":
+		case "Content-Length", "Transfer-Encoding", "Connection", "Expect", "Upgrade", ":protocol":
 			continue // said below, or of no meaning here
+		case "Host":
+			if values[0] == r.Host {
+				continue
+			}
 		}
 		for _, v := range values {
 			b = appendField(b, name, v)
 		}
 	}
 	switch {
+	case s.key != "":
+		b = append(append(append(b, "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: "...), s.key...), "\r\n"...)
 	case r.ContentLength < 0:
 		b = appendTrailerNames(append(b, "Transfer-Encoding: chunked\r\n"...), r.Trailer)
 	case r.ContentLength > 0 || len(r.Header["Content-Length"]) > 0:
@@ -169,7 +210,7 @@ func (s *stream) Read(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	if s.raw || s.r.ContentLength >= 0 {
-		return s.r.Body.Read(p)
+		return readSome(s.r.Body, p)
 	}
 	n, end, err := readChunk(p, s.r.Body)
 	if end {
@@ -180,13 +221,22 @@ func (s *stream) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// readSome reads until there is something: quic-go's bodies return nothing where a frame ends.
+func readSome(r io.Reader, p []byte) (int, error) {
+	for {
+		if n, err := r.Read(p); n > 0 || err != nil {
+			return n, err
+		}
+	}
+}
+
 // readChunk reads a chunk of r's data. end: there was none left.
 func readChunk(p []byte, r io.Reader) (n int, end bool, err error) {
 	const head, tail = len("fffff\r\n"), len("\r\n")
 	if len(p) <= head+tail {
 		return 0, false, io.ErrShortBuffer // no caller has such a small one
 	}
-	n, err = r.Read(p[head:min(len(p)-tail, 1<<20)])
+	n, err = readSome(r, p[head:min(len(p)-tail, 1<<20)])
 	switch {
 	case n > 0:
 		if errors.Is(err, io.EOF) {
@@ -233,7 +283,9 @@ func (s *stream) Write(p []byte) (int, error) {
 		if err := s.resp.Parse(p, h1.Limits{Head: 1 << 20}); err != nil {
 			return 0, err
 		}
-		s.head()
+		if err := s.head(); err != nil {
+			return 0, err
+		}
 		p = p[s.resp.Len:]
 	}
 	if err := s.body(p); err != nil {
@@ -246,16 +298,23 @@ func (s *stream) Write(p []byte) (int, error) {
 }
 
 // head passes on a head.
-func (s *stream) head() {
-	if s.resp.Status == http.StatusContinue {
-		return // the library says that by itself when the body is read
+func (s *stream) head() error {
+	status := s.resp.Status
+	switch status {
+	case http.StatusContinue:
+		return nil // the library says that by itself when the body is read
+	case http.StatusSwitchingProtocols:
+		if s.key == "" || string(s.resp.Get("sec-websocket-accept")) != acceptOf(s.key) {
+			return errNoWebSocket
+		}
+		s.raw, status = true, http.StatusOK
 	}
 	h := s.w.Header()
 	clear(h)
 	for name, value := range s.resp.Each {
 		key := headerKey(name)
 		switch key {
-		case "Connection", "Transfer-Encoding", "Keep-Alive", "Proxy-Connection", "Upgrade":
+		case "Connection", "Transfer-Encoding", "Keep-Alive", "Proxy-Connection", "Upgrade", "Sec-Websocket-Accept":
 			continue
 		}
 		h[key] = append(h[key], string(value))
@@ -267,7 +326,8 @@ func (s *stream) head() {
 			h["Content-Type"] = nil // not to be guessed
 		}
 	}
-	s.w.WriteHeader(s.resp.Status)
+	s.w.WriteHeader(status)
+	return nil
 }
 
 // headerKey is the canonical form of a header's name.

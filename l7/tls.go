@@ -5,6 +5,8 @@ import (
 	"crypto/tls"
 	"net"
 	"net/netip"
+
+	"github.com/weirlb/weir/admit"
 )
 
 // ServeOptions are how a listener serves, for as long as it does.
@@ -36,10 +38,36 @@ type origin struct {
 	tls   string         // the version of TLS; "" without
 	certs []byte         // header lines that tell targets of the client's certificate
 	lane  uint32         // of the meters
+	seat  seat           // among the connections that the client may have
 }
 
 func newOrigin(peer netip.AddrPort) origin {
 	return origin{peer: peer, ip: peer.Addr().WithZone("").String(), proto: "HTTP/1.1"}
+}
+
+// seat is a connection's place among those that its client may have.
+type seat struct {
+	of  *admit.Clients // nil: it does not count, or not any more
+	key uint64
+}
+
+// sit takes a place for a connection of a client. False: it has as many as it may. They are closed without a word: who opens too many is not
+// helped by answers.
+func (l *Listener) sit(client netip.Addr) (seat, bool) {
+	s := l.site.Load()
+	if s.Conns == nil {
+		return seat{}, true
+	}
+	key := s.Keys.Network(client)
+	return seat{s.Conns, key}, s.Conns.Enter(key)
+}
+
+// rise gives the place back.
+func (s *seat) rise() {
+	if s.of != nil {
+		s.of.Leave(s.key)
+		s.of = nil
+	}
 }
 
 // originOf looks at a connection that was accepted, and is TLS if that was asked for.
@@ -93,6 +121,12 @@ func (e *Engine) greet(l *Listener, nc net.Conn) {
 		e.leave(l)
 		return
 	}
+	seat, ok := l.sit(peerAddr(nc.RemoteAddr()).Addr())
+	if !ok {
+		nc.Close()
+		e.leave(l)
+		return
+	}
 	a := &arrival{Conn: nc}
 	if s.HeadTimeout > 0 {
 		a.late = e.clock.Load() + int64(s.HeadTimeout)
@@ -102,19 +136,23 @@ func (e *Engine) greet(l *Listener, nc net.Conn) {
 	if err != nil {
 		l.failed.Add(1)
 		nc.Close()
+		seat.rise()
 		e.drop(a)
 		e.leave(l)
 		return
 	}
+	o := l.originOf(c)
+	o.seat = seat
 	if l.opts.H2 && c.ConnectionState().NegotiatedProtocol == "h2" {
-		e.carryH2(a, l, c)
+		e.carryH2(a, l, c, o)
 		return
 	}
-	if !l.opts.Goroutines && e.toLoop(l, c, l.originOf(c)) {
+	if !l.opts.Goroutines && e.toLoop(l, c, o) {
 		e.drop(a)
 		return
 	}
 	k := e.newConn(l, c, nil)
+	k.from = o
 	e.carry(a, k)
 	go k.serve() // on a stack that no handshake has made large
 }

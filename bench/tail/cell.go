@@ -41,6 +41,7 @@ type cell struct {
 	base      []outcome // in the ideal first-come queue; of the case churn many times, one after another
 	spread    float64   // of the case churn: how far above the mean of all the mean of one run of the ideal comes by chance, one time in twenty
 	best      []outcome // in the ideal shortest-first queue, of the case shortest
+	told      []outcome // in the ideal queue that knows only what requests say of themselves, of the case shortest
 
 	targets []*target
 	changes int // of targets that came and went
@@ -68,6 +69,7 @@ func (c *cell) ideals(every time.Duration) {
 	case shortest:
 		c.base = ideal(c.jobs, equals, firstCome, nil)
 		c.best = ideal(c.jobs, equals, shortestFirst, nil)
+		c.told = ideal(c.jobs, equals, fewestSteps, nil)
 	case unequal:
 		var servers []server
 		for _, s := range speeds {
