@@ -1,6 +1,8 @@
 package balance
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -162,4 +164,30 @@ func TestLeastConnectionsNeverPicksMoreThanTheLeast(t *testing.T) {
 			}
 		}
 	})
+}
+
+// With slots, weights say how fast targets are: of several idle ones the fastest is asked first, as in the ideal single queue.
+func TestLeastConnectionsWithSlotsAsksTheFastestFirst(t *testing.T) {
+	for _, n := range []int{1, 20} { // few targets, and many
+		var ts []*target.Target
+		for i := range 3 * n {
+			ts = append(ts, target.New(fmt.Sprint(i), "", []int{1, 2, 4}[i%3], 1))
+		}
+		p, err := New(Options{Name: "least_connections"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.Set(ts)
+		var got []int
+		for range ts {
+			x := p.Pick(&Request{})
+			x.Begin()
+			p.Began(x)
+			got = append(got, x.Weight())
+		}
+		want := slices.Concat(slices.Repeat([]int{4}, n), slices.Repeat([]int{2}, n), slices.Repeat([]int{1}, n))
+		if !slices.Equal(got, want) {
+			t.Errorf("weights in the order of picks: %v", got)
+		}
+	}
 }

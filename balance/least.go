@@ -30,7 +30,18 @@ func (p *least) Set(rotation []*target.Target) {
 }
 
 // crowding is what least connections compares by. Equal quotients are equal as floats, too.
-func crowding(t *target.Target) float64 { return float64(t.InFlight()) / float64(t.Share()) }
+func crowding(t *target.Target) float64 { return float64(flights(t)) / float64(t.Share()) }
+
+// flights is what counts of a target's requests in flight. Without slots it is they, as in nginx, for whom all idle targets are equal. With slots
+// the one that is asked for counts too, as in Envoy: weights say how fast targets are then, and of several that are idle the fastest
+// one is the best, as it would be in the ideal single queue.
+func flights(t *target.Target) int {
+	n := t.InFlight()
+	if t.Slots() > 0 {
+		n++
+	}
+	return n
+}
 
 func (p *least) Pick(r *Request) *target.Target {
 	i, t := p.first(r)
@@ -97,9 +108,9 @@ func (p *leastConnections) Pick(r *Request) *target.Target {
 	if tied < 2 {
 		return best
 	}
-	f, w := best.InFlight(), best.Share()
+	f, w := flights(best), best.Share()
 	return p.nginx.turn(func(t *target.Target) bool {
-		return r.usable(t) && t.InFlight()*w == f*t.Share()
+		return r.usable(t) && flights(t)*w == f*t.Share()
 	}, (*target.Target).Share)
 }
 
@@ -111,7 +122,7 @@ func (p *leastConnections) best(r *Request) (best *target.Target, tied int) {
 		if !r.usable(t) {
 			continue
 		}
-		f, w := t.InFlight(), t.Share()
+		f, w := flights(t), t.Share()
 		switch d := f*bw - bf*w; {
 		case best == nil || d < 0:
 			best, bf, bw, tied = t, f, w, 1

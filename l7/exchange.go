@@ -112,7 +112,7 @@ func (x *exchange) find(s *Site, from *origin, now time.Time) (r reply, ok bool)
 	asked := route.Request{Method: x.req.Method, Host: x.req.Host, Path: x.req.Path, Query: x.req.Query(), Header: &x.req}
 	i := s.Routes.Match(&asked)
 	if i < 0 {
-		return missed(s, &asked), false
+		return x.missed(&asked), false
 	}
 	x.to = s.To[i]
 	return reply{}, true
@@ -120,7 +120,6 @@ func (x *exchange) find(s *Site, from *origin, now time.Time) (r reply, ok bool)
 
 // admit applies the route. ok: the request goes to x.dest. Else r is the answer.
 func (x *exchange) admit(now time.Time) (r reply, ok bool) {
-	s := x.site
 	if x.to.Answer != nil {
 		x.keep() // for what placeholders stand for
 	}
@@ -141,8 +140,13 @@ func (x *exchange) admit(now time.Time) (r reply, ok bool) {
 		x.dest = x.to.Pools[x.to.Split.Choose(rand.Uint64(), key)]
 	}
 	x.repeatable = x.repeatable || x.to.Repeat
-	x.debug = s.Debug != nil && s.Debug.Contains(x.client) && x.req.Get("x-weir-debug") != nil
+	x.debug = x.asksWhy()
 	return reply{}, true
+}
+
+// asksWhy says whether the client wants to know what Weir does with its request, and may.
+func (x *exchange) asksWhy() bool {
+	return x.site.Debug != nil && x.site.Debug.Contains(x.client) && x.req.Get("x-weir-debug") != nil
 }
 
 const challengePath = "/.well-known/acme-challenge/"

@@ -30,11 +30,12 @@ type mux struct {
 	since  int64 // of ending, as sweep sees it
 	mu     sync.Mutex
 	open   map[*stream]struct{}
-	idle   sync.WaitGroup // of the streams
+	over   bool          // the connection has ended: no stream begins any more
+	empty  chan struct{} // closed when it is over and the last stream has ended
 }
 
 func (e *Engine) newMux(l *Listener, from origin) *mux {
-	return &mux{e: e, l: l, from: from, open: map[*stream]struct{}{}}
+	return &mux{e: e, l: l, from: from, open: map[*stream]struct{}{}, empty: make(chan struct{})}
 }
 
 func (m *mux) sweep(now int64) {
@@ -72,19 +73,36 @@ func (m *mux) abort() {
 	m.cut()
 }
 
-// add begins to look after a stream, remove ends it: nobody else touches the stream after it.
-func (m *mux) add(s *stream) {
-	m.idle.Add(1)
+// add begins to look after a stream. False: it is too late for that.
+func (m *mux) add(s *stream) bool {
 	m.mu.Lock()
-	m.open[s] = struct{}{}
-	m.mu.Unlock()
+	defer m.mu.Unlock()
+	if !m.over {
+		m.open[s] = struct{}{}
+	}
+	return !m.over
 }
 
+// remove ends that: nobody else touches the stream after it.
 func (m *mux) remove(s *stream) {
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	delete(m.open, s)
+	if m.over && len(m.open) == 0 {
+		close(m.empty)
+	}
+}
+
+// finish waits until every stream of a connection that has ended has ended too, and stops looking after it.
+func (m *mux) finish() {
+	m.mu.Lock()
+	m.over = true
+	n := len(m.open)
 	m.mu.Unlock()
-	m.idle.Done()
+	if n > 0 {
+		<-m.empty
+	}
+	m.e.drop(m)
 }
 
 // Bounds of one HTTP/2 connection. A client that resets streams faster than their handlers end is cut by the library once four times as
@@ -144,8 +162,7 @@ func (e *Engine) carryMux(before carrier, m *mux, c net.Conn) {
 	} else {
 		<-gone
 	}
-	m.idle.Wait()
-	e.drop(m)
+	m.finish()
 }
 
 // over is a context that has ended: who waits with it does not wait.

@@ -277,3 +277,64 @@ func TestMalformedHeadsOverStreamsAreRefused(t *testing.T) {
 		}
 	})
 }
+
+func TestCommentsToWhoWaitsOnAStream(t *testing.T) {
+	gate := make(chan struct{})
+	addr := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		<-gate
+		w.Header().Set("Content-Type", "text/event-stream")
+		io.WriteString(w, "data: at last\n\n")
+	})
+	onEvery(t, 0, []string{addr}, func(t *testing.T, p *proxy, way way) {
+		p.site(func(s *Site) { s.To[0].Heartbeat = 50 * time.Millisecond })
+		way.l.SetSite(p.l.site.Load())
+		req, _ := http.NewRequest("GET", way.url, nil)
+		req.Header.Set("Accept", "text/event-stream")
+		r, err := way.client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Body.Close()
+		first := make([]byte, len(comment))
+		if _, err := io.ReadFull(r.Body, first); err != nil || string(first) != comment {
+			t.Fatalf("%q, %v", first, err)
+		}
+		gate <- struct{}{}
+		if b, err := io.ReadAll(r.Body); err != nil || !strings.HasSuffix(string(b), "data: at last\n\n") {
+			t.Errorf("%q, %v", b, err)
+		}
+	})
+}
+
+func TestRefusalsOverStreams(t *testing.T) {
+	gate := make(chan struct{})
+	defer close(gate)
+	addr := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		<-gate
+	})
+	onEvery(t, 0, []string{addr}, func(t *testing.T, p *proxy, way way) {
+		p.site(func(s *Site) { s.MaxBody, s.To[0].FirstByte = 50<<10, 200*time.Millisecond })
+		way.l.SetSite(p.l.site.Load())
+		for _, c := range []struct {
+			name   string
+			body   io.Reader
+			status int
+		}{
+			{"slow target", nil, 504},
+			{"large body", bytes.NewReader(make([]byte, 100<<10)), 413},
+			{"large body of unknown length", struct{ io.Reader }{bytes.NewReader(make([]byte, 100<<10))}, 413},
+		} {
+			r, err := way.client.Post(way.url, "", c.body)
+			if err != nil {
+				t.Fatalf("%s: %v", c.name, err)
+			}
+			b, err := io.ReadAll(r.Body)
+			r.Body.Close()
+			if r.StatusCode != c.status || !strings.Contains(string(b), `{"error":`) || err != nil {
+				t.Errorf("%s: %d %s, %v", c.name, r.StatusCode, b, err)
+			}
+		}
+		until(t, "every slot is free again", func() bool { return p.pool.Stats(time.Now()).InFlight == 0 })
+	})
+}

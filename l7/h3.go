@@ -83,11 +83,10 @@ func (q *quicServer) welcome(ctx context.Context, c *quic.Conn) context.Context 
 	}
 	e.carry(nil, m)
 	context.AfterFunc(c.Context(), func() {
-		m.idle.Wait()
+		m.finish()
 		if ok {
 			seat.rise()
 		}
-		e.drop(m)
 		e.leave(l)
 	})
 	m.from = newOrigin(peerAddr(c.RemoteAddr()))

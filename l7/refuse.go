@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -56,15 +57,36 @@ func lateTarget(limit string, d time.Duration) reply {
 
 var textPlain = []byte("Content-Type: text/plain; charset=utf-8\r\n")
 
-// missed tells a client that no route takes its request.
-func missed(s *Site, r *route.Request) reply {
-	if m := s.Routes.Explain(r); len(m.Allowed) > 0 {
+// missed tells a client that no route takes its request, and those who may know which routes there are and why none did.
+func (x *exchange) missed(r *route.Request) reply {
+	why := x.whyNot(r)
+	if m := x.site.Routes.Explain(r); len(m.Allowed) > 0 {
 		return reply{
-			status: 405, kind: "invalid_request", code: "method", message: "the method is not offered here; it takes " + m.Allow(),
+			status: 405, kind: "invalid_request", code: "method", message: "the method is not offered here; it takes " + m.Allow() + why,
 			lines: []byte("Allow: " + m.Allow() + "\r\n"),
 		}
 	}
-	return noRoute
+	out := noRoute
+	out.message += why
+	return out
+}
+
+// maxReasons bounds how many routes an answer explains.
+const maxReasons = 50
+
+// whyNot goes through the routes: all for who asked and may ask, and those whose Debug is set for everybody.
+func (x *exchange) whyNot(r *route.Request) string {
+	all := x.asksWhy()
+	if !all && !slices.ContainsFunc(x.site.To, func(r *Route) bool { return r.Debug }) {
+		return ""
+	}
+	var out []byte
+	for i, why := range x.site.Routes.Reasons(r) {
+		if to := x.site.To[why.Route]; (all || to.Debug) && i < maxReasons {
+			out = fmt.Appendf(out, "; route %s: %s", to.Name, why.Why)
+		}
+	}
+	return string(out)
 }
 
 // append appends the whole answer. last says that the connection ends after it.

@@ -55,13 +55,12 @@ const eagerBody = 16 << 10
 func (m *mux) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s := streamPool.Get().(*stream)
 	s.begin(m, w, r)
-	m.add(s)
-	s.serve()
-	m.remove(s)
-	if s.left != nil {
-		s.left()
+	whole := false
+	if m.add(s) {
+		s.serve()
+		m.remove(s)
+		whole = s.whole()
 	}
-	whole := s.whole()
 	s.end()
 	if !whole {
 		panic(http.ErrAbortHandler) // resets the stream: it is net/http's way to say so, and is logged nowhere
@@ -112,7 +111,9 @@ func (s *stream) peek() {
 func (s *stream) end() {
 	s.c.free()
 	s.m, s.w, s.k, s.r, s.c.in, s.c.upload = nil, nil, nil, nil, nil, nil
-	streamPool.Put(s)
+	if s.left == nil || s.left() { // else the watch is about to look whether s is still there: it must not find the next request
+		streamPool.Put(s)
+	}
 }
 
 func (s *stream) serve() {
