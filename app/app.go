@@ -163,6 +163,8 @@ func Start(c *config.Config, o Options) (_ *App, err error) {
 	}
 	a.listIssuers()
 	a.loops.Go(a.tick)
+	a.changing.Lock() // who asks for a reload from now on waits until all is up
+	defer a.changing.Unlock()
 	a.web.serve()
 	if err := o.Inherited.Ready(a.ctx); err != nil {
 		return nil, err

@@ -33,7 +33,7 @@ type wire struct {
 }
 
 // patience bounds every request.
-const patience = 20 * time.Second
+const patience = 2 * time.Minute
 
 // call sends a request, on a connection of its own when fresh, and reads the answer by read.
 func (c *caller) call(req *http.Request, fresh bool, read func(*http.Response) error) (*http.Response, error) {
@@ -235,10 +235,11 @@ func chat(c *caller, _ string, fresh bool, o *outcome) {
 
 // traffic is an open-loop load: requests are sent when they are due, whatever became of those before.
 type traffic struct {
-	t     *testing.T
-	end   chan struct{}
-	all   sync.WaitGroup
-	count atomic.Int64
+	t       *testing.T
+	callers []*caller
+	end     chan struct{}
+	all     sync.WaitGroup
+	count   atomic.Int64
 
 	mu       sync.Mutex
 	outcomes []*outcome
@@ -247,9 +248,8 @@ type traffic struct {
 // offer sends about rate requests a second to the addresses in turn, half of them on connections of their own.
 func offer(t *testing.T, rate float64, addrs []string, kinds ...kind) *traffic {
 	l := &traffic{t: t, end: make(chan struct{})}
-	var callers []*caller
 	for _, a := range addrs {
-		callers = append(callers, &caller{addr: a})
+		l.callers = append(l.callers, &caller{addr: a})
 	}
 	var deck []kind
 	for _, k := range kinds {
@@ -267,7 +267,7 @@ func offer(t *testing.T, rate float64, addrs []string, kinds ...kind) *traffic {
 				return
 			case <-timer.C:
 			}
-			c, k := callers[n%len(callers)], deck[rand.IntN(len(deck))]
+			c, k := l.callers[n%len(l.callers)], deck[rand.IntN(len(deck))]
 			id := fmt.Sprintf("r%d", n)
 			l.all.Go(func() {
 				o := &outcome{kind: k.name, id: id, to: c.addr, sent: time.Now()}
@@ -280,12 +280,7 @@ func offer(t *testing.T, rate float64, addrs []string, kinds ...kind) *traffic {
 			})
 		}
 	})
-	t.Cleanup(func() {
-		l.stop()
-		for _, c := range callers {
-			c.close()
-		}
-	})
+	t.Cleanup(func() { l.stop() })
 	return l
 }
 
@@ -304,6 +299,9 @@ func (l *traffic) stop() []*outcome {
 		close(l.end)
 	}
 	l.all.Wait()
+	for _, c := range l.callers {
+		c.close()
+	}
 	return l.outcomes
 }
 
