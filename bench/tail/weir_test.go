@@ -60,7 +60,7 @@ func asWeir(args []string) error {
 func TestSmokeWeir(t *testing.T) {
 	for cases, args := range map[string][]string{
 		"equal,shortest": {"-requests", "30", "-speed", "5"},
-		churn:            {"-requests", "160", "-speed", "10"},
+		churn:            {"-requests", "240", "-speed", "10"},
 	} {
 		t.Run(cases, func(t *testing.T) {
 			t.Parallel()
