@@ -6,7 +6,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 # Linux on two cores: the race detector and real servers need more than the default ten minutes' patience on a busy day.
 TEST_TIMEOUT ?= 20m
 
-.PHONY: demo test build assets deps lint fuzz bench bench-proxy bench-azure bench-tail clean
+.PHONY: demo test build assets deps lint chaos fuzz bench bench-proxy bench-azure bench-tail clean
 
 ## demo: build Weir and watch it balance, hold and scale in about three minutes
 demo: build
@@ -27,6 +27,11 @@ assets:
 ## deps: the servers and the browser that the tests run against
 deps:
 	@sh scripts/deps.sh
+
+## chaos: targets that are killed, stall and misbehave under load, and reloads, each for CHAOSTIME
+CHAOSTIME ?= 1m
+chaos:
+	WEIR_CHAOS=$(CHAOSTIME) $(GO) test -race -count=1 -timeout $(TEST_TIMEOUT) -run Chaos -v ./cmd/weir
 
 ## lint: what CI holds the code to beside the tests
 lint:
