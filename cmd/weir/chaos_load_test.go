@@ -305,6 +305,9 @@ func (l *traffic) stop() []*outcome {
 	return l.outcomes
 }
 
+// tooLong is what no request may take: far more than any timeout that the tests set.
+const tooLong = 10 * time.Second
+
 // failures complains of the outcomes that are not ok and not forgiven, and says how many requests there were.
 func failures(t *testing.T, os []*outcome, forgiven func(*outcome) bool) {
 	t.Helper()
@@ -313,6 +316,10 @@ func failures(t *testing.T, os []*outcome, forgiven func(*outcome) bool) {
 	for _, o := range os {
 		kinds[o.kind]++
 		switch {
+		case o.done.Sub(o.sent) > tooLong:
+			if bad++; bad <= 30 {
+				t.Error("too late:", o)
+			}
 		case o.ok():
 		case forgiven != nil && forgiven(o):
 			forgave++
