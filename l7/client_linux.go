@@ -160,6 +160,7 @@ func (c *client) got(b []byte) {
 		c.serve(b)
 	case phaseBody:
 		c.in = append(c.in, b...)
+		c.x.received = int64(len(c.in) - c.x.req.Len)
 		if c.due = c.after(c.x.pause()); c.x.collected(c.in[c.x.req.Len:]) {
 			b := c.in
 			c.in = nil
@@ -267,6 +268,10 @@ func (c *client) begin(b []byte) int {
 	if r, ok := x.admit(c.l.now); !ok {
 		return c.declineUnread(r)
 	}
+	if x.invites(b[x.req.Len:]) && !c.end.send([]byte(goOn)) {
+		c.leave()
+		return len(b)
+	}
 	if !x.collected(b[x.req.Len:]) {
 		x.keep()
 		c.phase, c.due = phaseBody, c.after(x.pause())
@@ -297,9 +302,9 @@ func (c *client) proceed(b []byte) int {
 	case verdict == admit.Queue:
 		c.phase = phaseQueue
 	case err != nil:
-		c.decline(refusalOf(err))
+		c.decline(x.refusal(err))
 	default:
-		x.attempts = 1
+		x.given()
 		c.try(false)
 	}
 	return used
@@ -328,11 +333,11 @@ func (c *client) granted() {
 		return
 	}
 	if err := x.lease.Err(); err != nil {
-		c.decline(refusalOf(err))
+		c.decline(x.refusal(err))
 		c.resume()
 		return
 	}
-	x.attempts++
+	x.given()
 	c.try(false)
 }
 
@@ -351,7 +356,7 @@ func (c *client) forwardTo(s *server) {
 	x := c.x
 	c.s, s.c, s.at = s, c, awaiting
 	if s.connecting {
-		s.at = connecting
+		s.at, x.tried = connecting, c.l.now
 		c.enter(phaseTarget, x.to.Connect)
 	} else {
 		c.enter(phaseTarget, c.allowance())
@@ -422,11 +427,11 @@ func (c *client) broke(s *server, at stage, err error) {
 			c.phase, c.due = phaseQueue, 0
 			return
 		case e == nil:
-			x.attempts++
+			x.given()
 			c.try(false)
 			return
 		case errors.As(e, new(*admit.Refusal)):
-			c.decline(refusalOf(e))
+			c.decline(x.refusal(e))
 			c.resume()
 			return
 		}
@@ -614,7 +619,7 @@ func (c *client) sweep() {
 	case phaseHead:
 		c.refuse(slow)
 	case phaseBody:
-		c.refuseAs(slow)
+		c.refuseAs(slowBody)
 	case phaseTarget:
 		c.late()
 	case phaseStream:
@@ -631,13 +636,13 @@ func (c *client) late() {
 	x := c.x
 	switch s := c.s; {
 	case s == nil: // its body is being read
-		c.refuseAs(slow)
+		c.refuseAs(slowBody)
 	case s.at == connecting:
 		c.broke(s, connecting, errConnect)
 	case !x.reqBody.Done() && !s.stuffed():
 		c.part()
 		x.release(false, true, c.l.now)
-		c.refuseAs(slow)
+		c.refuseAs(slowBody)
 	default:
 		c.part()
 		x.release(true, false, c.l.now)
