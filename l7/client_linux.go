@@ -47,8 +47,8 @@ func (l *loop) take() *loopExchange {
 
 // maxSpare bounds how many exchanges a loop keeps for later, maxOpening the memory each keeps.
 const (
-	maxSpare   = 1024
-	maxOpening = 4 << 10
+	maxSpare   = 512
+	maxOpening = 16 << 10
 )
 
 func (l *loop) giveBack(lx *loopExchange) {
