@@ -147,7 +147,8 @@ func (c *client) wants() bool {
 	case phaseIdle, phaseHead, phaseBody, phaseLinger:
 		return true
 	case phaseTarget, phaseStream:
-		return c.s != nil && !c.x.reqBody.Done() && !c.s.stuffed()
+		// While a connection is opened nothing is read: another target may have to be sent all of the body.
+		return c.s != nil && c.s.at != connecting && !c.x.reqBody.Done() && !c.s.stuffed()
 	case phaseTunnel:
 		return !c.s.stuffed()
 	}
