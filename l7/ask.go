@@ -1,15 +1,19 @@
 package l7
 
 import (
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/tidwall/gjson"
 
+	"github.com/weirlb/weir/admit"
 	"github.com/weirlb/weir/balance"
 	"github.com/weirlb/weir/h1"
 	"github.com/weirlb/weir/pool"
 	"github.com/weirlb/weir/route"
+	"github.com/weirlb/weir/telemetry"
 )
 
 // maxCollect bounds the bodies that are read to the end before a target is chosen, for what their fields say.
@@ -23,14 +27,37 @@ func (d *Destination) reads() bool {
 // collected says whether enough of the body, which begins with b, is there to choose a target: all of it, when its fields count and it is
 // not too large, or it is on its way anyway. A client that waits for 100 Continue is not kept waiting: its target says that.
 func (x *exchange) collected(b []byte) bool {
-	reads := x.dest.reads() || x.req.Length <= x.eager && !x.req.Chunked
-	if !reads || !x.req.HasBody() || x.req.Expect || x.req.Length > maxCollect || len(b) >= maxCollect {
+	if !x.req.HasBody() || x.req.Expect && !x.invited {
+		return true
+	}
+	most := int64(0)
+	switch {
+	case x.dest.reads():
+		most = maxCollect
+	case x.mirrored:
+		most = x.to.Mirror.most()
+	case !x.req.Chunked:
+		most = x.eager
+	}
+	if max := x.maxBody(); max > 0 && int64(len(b)) > max {
+		return true // to be refused
+	}
+	if x.req.Length > most || int64(len(b)) >= most {
 		return true
 	}
 	body := h1.RequestBody(&x.req)
 	_, err := body.Next(b)
 	return err != nil || body.Done()
 }
+
+// invites says whether Weir has to tell the client to send its body, as it counts for the choice of a target. b is what came of it
+// anyway. Else the target tells, or does not: it may refuse the request by its head.
+func (x *exchange) invites(b []byte) bool {
+	x.invited = x.req.Expect && x.req.Minor > 0 && x.dest.reads() && x.req.HasBody() && x.req.Length <= maxCollect
+	return x.invited && len(b) == 0
+}
+
+const goOn = "HTTP/1.1 100 Continue\r\n\r\n"
 
 // ask says what the request asks of its pool. body is what is at hand of it.
 func (x *exchange) ask(body []byte) {
@@ -65,6 +92,7 @@ func (x *exchange) ask(body []byte) {
 	if t := x.to.Tenant; t.From != NoKey {
 		if v, ok := x.value(t, body); ok {
 			a.Tenant = balance.Hash(v)
+			x.tell(t, v)
 		}
 	}
 	if d := x.deadline(); d > 0 {
@@ -124,9 +152,38 @@ func (x *exchange) deadline() time.Duration {
 		}
 	}
 	if q := x.to.Queue; q > 0 && (d == 0 || q < d) {
-		d = q
+		d, x.hasty = q, true
 	}
 	return d
+}
+
+// tell notes whom the request counts for, for the log and the trace. Nothing that opens doors is written there.
+func (x *exchange) tell(k Key, v []byte) {
+	if x.site.Log == nil && x.site.Tracer == nil {
+		return
+	}
+	a := &x.access
+	var id [16]byte
+	switch {
+	case k.From == ByClient || k.From == ByNetwork:
+		a.Tenant = a.KeepString(x.client.String())
+	case k.Name == "authorization":
+		a.Tenant = a.Keep(telemetry.AppendKeyID(id[:0], admit.APIKey(v)))
+	case k.secret():
+		a.Tenant = a.Keep(telemetry.AppendKeyID(id[:0], v))
+	default:
+		a.Tenant = a.Keep(v)
+	}
+}
+
+// secret says whether the key looks like one that is not to be shown.
+func (k Key) secret() bool {
+	if k.From == ByCookie {
+		return true
+	}
+	return slices.ContainsFunc([]string{"auth", "key", "token", "secret"}, func(word string) bool {
+		return strings.Contains(strings.ToLower(k.Name), word)
+	})
 }
 
 // value finds what a key says of the request. False: nothing.

@@ -47,8 +47,8 @@ func (l *loop) take() *loopExchange {
 
 // maxSpare bounds how many exchanges a loop keeps for later, maxOpening the memory each keeps.
 const (
-	maxSpare   = 1024
-	maxOpening = 4 << 10
+	maxSpare   = 512
+	maxOpening = 16 << 10
 )
 
 func (l *loop) giveBack(lx *loopExchange) {
@@ -147,7 +147,8 @@ func (c *client) wants() bool {
 	case phaseIdle, phaseHead, phaseBody, phaseLinger:
 		return true
 	case phaseTarget, phaseStream:
-		return c.s != nil && !c.x.reqBody.Done() && !c.s.stuffed()
+		// While a connection is opened nothing is read: another target may have to be sent all of the body.
+		return c.s != nil && c.s.at != connecting && !c.x.reqBody.Done() && !c.s.stuffed()
 	case phaseTunnel:
 		return !c.s.stuffed()
 	}
@@ -160,6 +161,7 @@ func (c *client) got(b []byte) {
 		c.serve(b)
 	case phaseBody:
 		c.in = append(c.in, b...)
+		c.x.received = int64(len(c.in) - c.x.req.Len)
 		if c.due = c.after(c.x.pause()); c.x.collected(c.in[c.x.req.Len:]) {
 			b := c.in
 			c.in = nil
@@ -267,6 +269,10 @@ func (c *client) begin(b []byte) int {
 	if r, ok := x.admit(c.l.now); !ok {
 		return c.declineUnread(r)
 	}
+	if x.invites(b[x.req.Len:]) && !c.end.send([]byte(goOn)) {
+		c.leave()
+		return len(b)
+	}
 	if !x.collected(b[x.req.Len:]) {
 		x.keep()
 		c.phase, c.due = phaseBody, c.after(x.pause())
@@ -297,9 +303,9 @@ func (c *client) proceed(b []byte) int {
 	case verdict == admit.Queue:
 		c.phase = phaseQueue
 	case err != nil:
-		c.decline(refusalOf(err))
+		c.decline(x.refusal(err))
 	default:
-		x.attempts = 1
+		x.given()
 		c.try(false)
 	}
 	return used
@@ -328,11 +334,11 @@ func (c *client) granted() {
 		return
 	}
 	if err := x.lease.Err(); err != nil {
-		c.decline(refusalOf(err))
+		c.decline(x.refusal(err))
 		c.resume()
 		return
 	}
-	x.attempts++
+	x.given()
 	c.try(false)
 }
 
@@ -351,7 +357,7 @@ func (c *client) forwardTo(s *server) {
 	x := c.x
 	c.s, s.c, s.at = s, c, awaiting
 	if s.connecting {
-		s.at = connecting
+		s.at, x.tried = connecting, c.l.now
 		c.enter(phaseTarget, x.to.Connect)
 	} else {
 		c.enter(phaseTarget, c.allowance())
@@ -422,11 +428,11 @@ func (c *client) broke(s *server, at stage, err error) {
 			c.phase, c.due = phaseQueue, 0
 			return
 		case e == nil:
-			x.attempts++
+			x.given()
 			c.try(false)
 			return
 		case errors.As(e, new(*admit.Refusal)):
-			c.decline(refusalOf(e))
+			c.decline(x.refusal(e))
 			c.resume()
 			return
 		}
@@ -614,7 +620,7 @@ func (c *client) sweep() {
 	case phaseHead:
 		c.refuse(slow)
 	case phaseBody:
-		c.refuseAs(slow)
+		c.refuseAs(slowBody)
 	case phaseTarget:
 		c.late()
 	case phaseStream:
@@ -631,13 +637,13 @@ func (c *client) late() {
 	x := c.x
 	switch s := c.s; {
 	case s == nil: // its body is being read
-		c.refuseAs(slow)
+		c.refuseAs(slowBody)
 	case s.at == connecting:
 		c.broke(s, connecting, errConnect)
 	case !x.reqBody.Done() && !s.stuffed():
 		c.part()
 		x.release(false, true, c.l.now)
-		c.refuseAs(slow)
+		c.refuseAs(slowBody)
 	default:
 		c.part()
 		x.release(true, false, c.l.now)

@@ -223,6 +223,12 @@ func (c *conn) exchange(s *Site) bool {
 // run has a target answer the request.
 func (c *conn) run() bool {
 	x := &c.x
+	if x.invites(c.in[x.req.Len:c.n]) {
+		if _, err := c.Write([]byte(goOn)); err != nil {
+			c.ending.left = true
+			return false
+		}
+	}
 	if !c.collect() {
 		return false
 	}
@@ -232,10 +238,10 @@ func (c *conn) run() bool {
 		return false
 	}
 	out, err := x.forward(c.buf.out[:0], c.in[x.req.Len:x.req.Len+have])
+	c.n = copy(c.in, c.in[x.req.Len+have:c.n]) // what follows the request waits at the front
 	if err != nil {
 		return c.decline(unrewritable(err))
 	}
-	c.n = copy(c.in, c.in[x.req.Len+have:c.n]) // what follows the request waits at the front
 	c.e.mirror(x, out)
 
 	if err := c.acquire(); err != nil {
@@ -243,7 +249,7 @@ func (c *conn) run() bool {
 			c.ending.left = true
 			return false
 		}
-		return c.decline(refusalOf(err))
+		return c.decline(x.refusal(err))
 	}
 	u, err := c.attempts(out)
 	if err != nil {
@@ -268,10 +274,14 @@ func (c *conn) collect() bool {
 		k, err := c.Read(c.in[c.n:])
 		if c.n += k; k == 0 && err != nil {
 			if c.due.marked()&markLate != 0 {
-				c.refuseAs(slow)
+				c.refuseAs(slowBody)
 			} else {
 				c.ending.left = true
 			}
+			return false
+		}
+		if x.received = int64(c.n - x.req.Len); x.crawls(c.e.clock.Load()) {
+			c.refuseAs(slowBody)
 			return false
 		}
 	}
@@ -348,7 +358,7 @@ func (c *conn) pulse() {
 // is the one that broke.
 func (c *conn) attempts(out []byte) (*upstream, error) {
 	x := &c.x
-	x.attempts = 1
+	x.given()
 	fresh := false
 	for {
 		u, err := c.connect(fresh)
@@ -377,7 +387,6 @@ func (c *conn) attempts(out []byte) (*upstream, error) {
 		case again:
 			fresh = true
 		case otherTarget:
-			x.attempts++
 			verdict, e := x.lease.Retry(pool.Outcome{Failed: true, Unsent: at == connecting}, time.Now())
 			if verdict == admit.Queue {
 				e = c.wait()
@@ -389,6 +398,7 @@ func (c *conn) attempts(out []byte) (*upstream, error) {
 				closeUp(u)
 				return nil, e
 			}
+			x.given()
 			fresh = false
 		}
 		closeUp(u)
@@ -414,7 +424,12 @@ func (c *conn) connect(fresh bool) (*upstream, error) {
 			u.Close()
 		}
 	}
-	return l.dial(context.Background(), x.dest, &c.from, x.to.Connect, fresh)
+	began := time.Now()
+	u, err := l.dial(context.Background(), x.dest, &c.from, x.to.Connect, fresh)
+	if err == nil && !u.reused {
+		x.access.Connect = time.Since(began)
+	}
+	return u, err
 }
 
 // try sends the request and reads until the head of the final answer, which it passes on with the body bytes that came along.
@@ -532,8 +547,9 @@ func (c *conn) first(u *upstream, head, rest []byte) error {
 		return err
 	}
 	u.spoilt = k < len(rest) // bytes that nobody asked for: the connection cannot be trusted again
+	n := len(head)
 	w, err := c.Write(x.framed(head, rest[:k]))
-	x.sent += int64(w)
+	x.sent += int64(max(w-n, 0))
 	if err != nil {
 		c.marks |= markGone
 		return err
@@ -632,7 +648,7 @@ func (c *conn) giveUp(u *upstream, err error) bool {
 		c.refuseAs(malformed(c.upload.malformed))
 		return false
 	case err == errLate && c.upload != nil && !x.reqBody.Done():
-		c.refuseAs(slow)
+		c.refuseAs(slowBody)
 		return false
 	case err == errLate:
 		c.refuseAs(lateTarget("timeouts.first_byte", x.to.FirstByte))
@@ -640,7 +656,7 @@ func (c *conn) giveUp(u *upstream, err error) bool {
 	}
 	var full *admit.Refusal
 	if errors.As(err, &full) {
-		return c.decline(refusalOf(err))
+		return c.decline(x.refusal(err))
 	}
 	return c.decline(brokenTarget("the target failed before it answered: " + err.Error()))
 }
@@ -648,7 +664,7 @@ func (c *conn) giveUp(u *upstream, err error) bool {
 // decline answers a request that is not forwarded. The connection lives on when the request's end is known.
 func (c *conn) decline(r reply) bool {
 	x := &c.x
-	if x.req.Close || !x.reqBody.Done() || c.closing.Load() || c.marks != 0 {
+	if x.req.Close || x.req.Minor == 0 || !x.reqBody.Done() || c.closing.Load() || c.marks != 0 {
 		c.refuseAs(r)
 		return false
 	}

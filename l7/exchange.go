@@ -3,6 +3,7 @@ package l7
 import (
 	"errors"
 	"math/rand/v2"
+	"net/http"
 	"net/netip"
 	"time"
 
@@ -37,6 +38,7 @@ type exchange struct {
 	came   int64      // when the request was read, by the coarse clock
 
 	attempts   int   // targets tried
+	resends    int   // times it was sent to the same target once more
 	repeatable bool  // sending the request twice is safe, by its method or by the client's word
 	forwarded  bool  // the head was forwarded: its bytes are not needed any more
 	replay     bool  // the whole request is at hand, so it can be sent again
@@ -46,6 +48,9 @@ type exchange struct {
 	debug      bool  // the client may see why, and asked
 	entered    bool  // counted by site.Requests
 	kept       bool  // req refers to head
+	mirrored   bool  // a copy is to go to the route's mirror
+	invited    bool  // Weir told the client to send its body
+	hasty      bool  // that it may not wait longer is the route's word, not the request's deadline
 	eager      int64 // bodies of up to so many bytes are on their way with the head, and waited for
 	sent       int64 // bytes of the answer that went to the client
 	received   int64 // bytes of the body that came
@@ -55,7 +60,10 @@ type exchange struct {
 	target []byte // scratch for a rewritten target
 	vars   route.Vars
 	access telemetry.Access
-	first  time.Duration // from the slot to the answer's head
+	slot   time.Time     // when the request was given its first slot
+	tried  time.Time     // when a connection to the target was begun; only loops say
+	arm    []byte        // the value of the cookie that keeps the client with its part of a split, when it is new
+	first  time.Duration // from the target's slot to the answer's head
 	beat   beat
 }
 
@@ -84,7 +92,8 @@ func (x *exchange) request(b []byte, l h1.Limits) error {
 	}
 	x.reqBody = h1.RequestBody(&x.req)
 	x.repeatable = x.req.Idempotent() || x.req.Get("idempotency-key") != nil
-	x.attempts, x.sent, x.received, x.first = 0, 0, 0, 0
+	x.attempts, x.resends, x.sent, x.received, x.first = 0, 0, 0, 0, 0
+	x.mirrored, x.invited, x.hasty, x.slot, x.arm = false, false, false, time.Time{}, x.arm[:0]
 	x.forwarded, x.begun, x.replay, x.sse, x.debug, x.entered, x.kept = false, false, false, false, false, false, false
 	x.last = x.req.Close || x.req.Minor == 0
 	x.to, x.dest, x.lease, x.beat = nil, nil, &x.own, beat{}
@@ -136,8 +145,15 @@ func (x *exchange) admit(now time.Time) (r reply, ok bool) {
 	}
 	x.dest = x.to.Pools[0]
 	if x.to.Split != nil {
-		key, _ := x.value(x.to.By, nil)
+		key, ok := x.value(x.to.By, nil)
+		if !ok && x.to.By.From == ByCookie {
+			x.arm = route.AppendKey(x.arm[:0], rand.Uint64())
+			key = x.arm
+		}
 		x.dest = x.to.Pools[x.to.Split.Choose(rand.Uint64(), key)]
+	}
+	if m := x.to.Mirror; m != nil {
+		x.mirrored = m.Percent >= 100 || rand.Float64()*100 < m.Percent
 	}
 	x.repeatable = x.repeatable || x.to.Repeat
 	x.debug = x.asksWhy()
@@ -146,7 +162,8 @@ func (x *exchange) admit(now time.Time) (r reply, ok bool) {
 
 // asksWhy says whether the client wants to know what Weir does with its request, and may.
 func (x *exchange) asksWhy() bool {
-	return x.site.Debug != nil && x.site.Debug.Contains(x.client) && x.req.Get("x-weir-debug") != nil
+	may := x.to != nil && x.to.Debug || x.site.Debug != nil && x.site.Debug.Contains(x.client)
+	return may && x.req.Get("x-weir-debug") != nil
 }
 
 const challengePath = "/.well-known/acme-challenge/"
@@ -166,18 +183,25 @@ func (x *exchange) note() {
 	a.Client, a.Protocol, a.TLS = x.client, x.from.proto, x.from.tls
 	a.Method, a.Host, a.Path, a.Query = x.req.Method, x.req.Host, x.req.Path, x.req.Query()
 	a.UserAgent, a.Referer = x.req.Get("user-agent"), x.req.Get("referer")
-	a.RequestID = x.req.Get("x-request-id")
-	if len(a.RequestID) == 0 || len(a.RequestID) > 128 {
-		var id [16]byte
-		const hex = "0123456789abcdef"
-		for i, n := 0, rand.Uint64(); i < len(id); i, n = i+1, n>>4 {
-			id[i] = hex[n&15]
-		}
-		a.RequestID = a.Keep(id[:])
-	}
+	x.identify()
 	if x.site.Tracer != nil {
 		x.site.Tracer.Start(a, x.req.Get("traceparent"), x.req.Get("tracestate"))
 	}
+}
+
+// identify finds the request's ID, or gives it one.
+func (x *exchange) identify() {
+	a := &x.access
+	if id := x.req.Get("x-request-id"); len(id) > 0 && len(id) <= 128 {
+		a.RequestID = a.Keep(id)
+		return
+	}
+	var id [16]byte
+	const hex = "0123456789abcdef"
+	for i, n := 0, rand.Uint64(); i < len(id); i, n = i+1, n>>4 {
+		id[i] = hex[n&15]
+	}
+	a.RequestID = a.Keep(id[:])
 }
 
 // limit applies what bounds single requests and clients.
@@ -238,13 +262,13 @@ func (r *Route) plain() bool {
 // body counts the n bytes of the request's body that are at hand with the head. Only a request that is
 // there as a whole can be sent to a second target.
 func (x *exchange) body(b []byte) (int, error) {
-	n, err := x.reqBody.Next(b)
+	x.received = 0
+	n, err := x.more(b)
 	x.replay = err == nil && x.reqBody.Done()
-	x.received = int64(n)
 	return n, err
 }
 
-// more takes bytes of the body that came after its beginning was forwarded.
+// more takes bytes of the body.
 func (x *exchange) more(b []byte) (int, error) {
 	n, err := x.reqBody.Next(b)
 	if err == nil {
@@ -275,25 +299,29 @@ func (x *exchange) forward(out, body []byte) ([]byte, error) {
 		f.Target = x.target
 	}
 	if t := &x.access.Trace; t.Valid() {
-		f.Drop = x.dropTrace
+		f.Drop = x.drops
 		x.extra = telemetry.AppendTraceparent(append(x.extra, "traceparent: "...), t)
 		x.extra = append(x.extra, "\r\n"...)
 	}
 	if e := x.to.Request; e != nil {
 		x.setVars("")
-		f.Drop = x.dropEdited
+		f.Drop = x.drops
 		x.extra = e.Append(x.extra, &x.vars)
+	}
+	if x.invited {
+		f.Drop = x.drops
 	}
 	f.Extra = x.extra
 	return append(x.req.Append(out, f), body...), nil
 }
 
-func (x *exchange) dropTrace(name []byte) bool {
-	return equalFold(name, "traceparent") || x.access.Trace.DropState && equalFold(name, "tracestate")
-}
-
-func (x *exchange) dropEdited(name []byte) bool {
-	return x.to.Request.Drops(name) || x.access.Trace.Valid() && x.dropTrace(name)
+// drops says whether a header is not forwarded as it came.
+func (x *exchange) drops(name []byte) bool {
+	if x.invited && equalFold(name, "expect") || x.to.Request.Drops(name) {
+		return true
+	}
+	t := &x.access.Trace
+	return t.Valid() && (equalFold(name, "traceparent") || t.DropState && equalFold(name, "tracestate"))
 }
 
 func equalFold(b []byte, lower string) bool {
@@ -312,6 +340,9 @@ func equalFold(b []byte, lower string) bool {
 }
 
 func (x *exchange) setVars(target string) {
+	if len(x.access.RequestID) == 0 {
+		x.identify()
+	}
 	x.vars = route.Vars{
 		Request:  route.Request{Method: x.req.Method, Host: x.req.Host, Path: x.req.Path, Query: x.req.Query(), Header: &x.req},
 		ClientIP: x.client.String(), TLS: x.from.tls != "", RequestID: x.access.RequestID, Target: target,
@@ -351,6 +382,7 @@ func (x *exchange) failed(at stage, reused bool) next {
 			return otherTarget
 		}
 	case at == connecting && reused:
+		x.resends++
 		return again
 	case at == connecting:
 		if x.attempts < limit {
@@ -358,6 +390,7 @@ func (x *exchange) failed(at stage, reused bool) next {
 		}
 	case !x.replay || !x.repeatable:
 	case reused:
+		x.resends++
 		return again
 	case x.attempts < limit:
 		return otherTarget
@@ -382,12 +415,15 @@ func (x *exchange) answer(out, b []byte, closing bool, now time.Time) ([]byte, e
 	}
 	x.respBody = h1.ResponseBody(&x.resp, x.req.IsHead)
 	x.last = x.last || closing || x.respBody.UntilClose()
+	x.first = now.Sub(x.lease.Granted())
+	if x.dest.ORCA != "" {
+		x.report(now)
+	}
 	if x.beat.begun {
 		return out, x.join()
 	}
 	x.begun = true
 	x.sse = x.resp.EventStream()
-	x.first = now.Sub(x.lease.Granted())
 	f := h1.Return{Last: x.last, Via: x.site.Via}
 	if x.dressed() {
 		x.dress(&f, now)
@@ -397,26 +433,33 @@ func (x *exchange) answer(out, b []byte, closing bool, now time.Time) ([]byte, e
 
 // dressed says whether answers are changed on their way.
 func (x *exchange) dressed() bool {
-	return x.to.Answer != nil || x.dest.Sticky != nil || x.dest.ORCA != "" || x.debug || x.from.tls != "" && x.site.AltSvc != ""
+	return x.to.Answer != nil || x.dest.Sticky != nil || x.debug || len(x.arm) > 0 || x.from.tls != "" && x.site.AltSvc != ""
+}
+
+// report takes what the target says of its load.
+func (x *exchange) report(now time.Time) {
+	v := x.resp.Get("endpoint-load-metrics")
+	if v == nil {
+		return
+	}
+	gauge := x.dest.ORCA
+	if gauge == AnyGauge {
+		gauge = ""
+	}
+	if r, err := balance.ParseORCA(string(v), gauge, now); err == nil {
+		x.lease.Target().SetReport(r)
+	}
 }
 
 // dress adds what Weir says in the head of an answer.
 func (x *exchange) dress(f *h1.Return, now time.Time) {
 	t := x.lease.Target()
 	x.extra = x.extra[:0]
-	if x.dest.ORCA != "" {
-		if v := x.resp.Get("endpoint-load-metrics"); v != nil {
-			gauge := x.dest.ORCA
-			if gauge == AnyGauge {
-				gauge = ""
-			}
-			if r, err := balance.ParseORCA(string(v), gauge, now); err == nil {
-				t.SetReport(r)
-			}
-		}
-	}
 	if st := x.dest.Sticky; st != nil {
 		x.extra = append(st.Cookie.Append(append(x.extra, "Set-Cookie: "...), st.Ring, x.dest.Name, t.ID, now, x.from.tls != ""), "\r\n"...)
+	}
+	if len(x.arm) > 0 && !x.sets(x.to.By.Name) {
+		x.extra = x.appendArm(x.extra)
 	}
 	if x.from.tls != "" && x.site.AltSvc != "" {
 		x.extra = append(append(append(x.extra, "Alt-Svc: "...), x.site.AltSvc...), "\r\n"...)
@@ -424,7 +467,8 @@ func (x *exchange) dress(f *h1.Return, now time.Time) {
 	if x.debug {
 		x.extra = append(append(append(x.extra, "X-Weir-Pool: "...), x.dest.Name...), "\r\nX-Weir-Target: "...)
 		x.extra = append(append(append(x.extra, t.ID...), "\r\nX-Weir-Why: "...), x.lease.Why()...)
-		x.extra = telemetry.AppendServerTiming(append(x.extra, "\r\nServer-Timing: "...), x.queued(), x.access.Connect, x.first)
+		x.extra = append(append(x.extra, "\r\nX-Weir-Queue: "...), x.queued().String()...)
+		x.extra = telemetry.AppendServerTiming(append(x.extra, "\r\nServer-Timing: "...), x.queued(), x.access.Connect, x.toFirst())
 		x.extra = append(x.extra, "\r\n"...)
 	}
 	if e := x.to.Answer; e != nil {
@@ -435,10 +479,54 @@ func (x *exchange) dress(f *h1.Return, now time.Time) {
 	f.Extra = x.extra
 }
 
-// queued is how long the request waited for its first slot.
-func (x *exchange) queued() time.Duration { return max(x.lease.Granted().Sub(x.lease.Arrived()), 0) }
+// sets says whether the answer sets that cookie itself.
+func (x *exchange) sets(cookie string) bool {
+	for name, v := range x.resp.Each {
+		if equalFold(name, "set-cookie") && len(v) > len(cookie) && string(v[:len(cookie)]) == cookie && v[len(cookie)] == '=' {
+			return true
+		}
+	}
+	return false
+}
 
-var errBodyTooBig = &h1.Error{Status: tooBig.status, Reason: tooBig.message}
+// appendArm appends the cookie that keeps a client with its part of a split, for a year.
+func (x *exchange) appendArm(b []byte) []byte {
+	b = append(append(append(b, "Set-Cookie: "...), x.to.By.Name...), '=')
+	b = append(append(b, x.arm...), "; Path=/; Max-Age=31536000; HttpOnly; SameSite=Lax"...)
+	if x.from.tls != "" {
+		b = append(b, "; Secure"...)
+	}
+	return append(b, "\r\n"...)
+}
+
+// given notes that the request was given a target's slot.
+func (x *exchange) given() {
+	if x.attempts++; x.attempts == 1 {
+		x.slot = x.lease.Granted()
+	}
+	x.access.Target, x.access.Connect = x.lease.Target().Addr, 0
+}
+
+// queued is how long the request waited for its first slot.
+func (x *exchange) queued() time.Duration {
+	if x.slot.IsZero() {
+		return 0
+	}
+	return max(x.slot.Sub(x.lease.Arrived()), 0)
+}
+
+// toFirst is how long after its first slot the request was answered.
+func (x *exchange) toFirst() time.Duration {
+	if x.first == 0 {
+		return 0
+	}
+	return x.first + x.lease.Granted().Sub(x.slot)
+}
+
+var (
+	errBodyTooBig = &h1.Error{Status: tooBig.status, Reason: tooBig.message}
+	errCrawls     = &h1.Error{Status: slowBody.status, Reason: slowBody.message}
+)
 
 var errUnasked = errors.New("101 Switching Protocols to a request that did not ask for it")
 
@@ -487,9 +575,11 @@ func (x *exchange) outcome(broken, left bool) pool.Outcome {
 
 // release gives the slot back and notes what the log will say of it.
 func (x *exchange) release(broken, left bool, now time.Time) {
-	if t := x.lease.Target(); t != nil && x.watched() {
-		x.access.Target, x.access.Queue = t.Addr, x.queued()
-		x.access.FirstByte = x.first
+	if x.watched() {
+		x.access.Queue, x.access.FirstByte = x.queued(), x.toFirst()
+		if t := x.lease.Target(); t != nil {
+			x.access.Target = t.Addr
+		}
 	}
 	x.lease.Release(x.outcome(broken, left), now)
 }
@@ -518,7 +608,7 @@ func (x *exchange) end(e ending, now time.Time) {
 	a := &x.access
 	a.Total = now.Sub(a.Start)
 	a.BytesIn, a.BytesOut = x.received, x.sent
-	a.Attempts, a.Retries = x.attempts, max(x.attempts-1, 0)
+	a.Attempts, a.Retries = x.attempts, max(x.attempts-1, 0)+x.resends
 	a.ClientLeft = e.left
 	if x.to != nil {
 		a.Route = x.to.Name
@@ -542,9 +632,12 @@ func (x *exchange) end(e ending, now time.Time) {
 	x.site.Tracer.End(a)
 }
 
-// refusalOf turns the error of an acquire into an answer.
-func refusalOf(err error) reply {
+// refusal turns the error of an acquire into an answer.
+func (x *exchange) refusal(err error) reply {
 	if full, ok := errors.AsType[*admit.Refusal](err); ok {
+		if x.hasty && full.Status == http.StatusGatewayTimeout {
+			full = admit.QueueTimeout(x.dest.Name, x.to.Queue, 0, 0, 0)
+		}
 		status := full.Status
 		if status == 0 {
 			status = 503

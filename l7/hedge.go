@@ -26,22 +26,20 @@ func (c *conn) race(u *upstream, out []byte) (*upstream, int, error) {
 	go listen(u, c.buf.head[:])
 	timer := time.NewTimer(c.x.to.Hedge)
 	defer timer.Stop()
-	select {
-	case h := <-said:
+	if h, ok := c.hear(said, timer.C); ok {
 		return h.u, len(h.b), errOf(h)
-	case <-timer.C:
 	}
 	other := &pool.Lease{}
 	second := c.double(other, out)
 	if second == nil {
-		h := <-said
+		h, _ := c.hear(said, nil)
 		return h.u, len(h.b), errOf(h)
 	}
 	go listen(second, make([]byte, len(c.buf.head)))
-	h := <-said
-	if len(h.b) == 0 && c.due.marked() == 0 { // it broke: the other one may do better
-		h = <-said
-		said <- heard{} // for the listener that has ended already
+	h, _ := c.hear(said, nil)
+	broke := len(h.b) == 0 && c.due.marked() == 0
+	if broke { // the other one may do better
+		h, _ = c.hear(said, nil)
 	}
 	winner, loser := u, second
 	if h.u == second && len(h.b) > 0 {
@@ -49,11 +47,31 @@ func (c *conn) race(u *upstream, out []byte) (*upstream, int, error) {
 		other, c.x.lease = c.x.lease, other
 	}
 	loser.Close()
-	<-said // its listener has ended
+	if !broke {
+		<-said // its listener has ended
+	}
 	c.up.Store(winner)
 	c.hedge.Store(nil)
-	other.Release(pool.Outcome{Cancelled: true}, time.Now())
+	other.Release(pool.Outcome{Failed: broke, Cancelled: !broke}, time.Now())
 	return winner, copy(c.buf.head[:], h.b), errOf(h)
+}
+
+// hear waits for what is said first, and meanwhile sends comments to a client that wants them. False: the time was up.
+func (c *conn) hear(said <-chan heard, up <-chan time.Time) (heard, bool) {
+	for {
+		var beat <-chan time.Time
+		if d, ok := c.x.untilBeat(c.e.clock.Load()); ok {
+			beat = time.After(d)
+		}
+		select {
+		case h := <-said:
+			return h, true
+		case <-up:
+			return heard{}, false
+		case <-beat:
+			c.pulse()
+		}
+	}
 }
 
 // errOf is the error of who heard nothing.
@@ -80,6 +98,7 @@ func (c *conn) double(other *pool.Lease, out []byte) *upstream {
 			return nil
 		}
 	}
+	x.attempts++
 	c.hedge.Store(u)
 	if c.due.marked() != 0 {
 		u.SetDeadline(past)

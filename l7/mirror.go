@@ -2,7 +2,6 @@ package l7
 
 import (
 	"context"
-	"math/rand/v2"
 	"sync/atomic"
 	"time"
 
@@ -29,7 +28,7 @@ func (e *Engine) Mirrored() (sent, skipped uint64) {
 // mirror sends a copy of the request to the route's mirror, if it has one. opening is all of the request.
 func (e *Engine) mirror(x *exchange, opening []byte) {
 	m := x.to.Mirror
-	if m == nil || !x.replay || m.MaxBody > 0 && x.received > m.MaxBody || m.Percent < 100 && rand.Float64()*100 >= m.Percent {
+	if !x.mirrored || !x.replay || m.MaxBody > 0 && x.received > m.MaxBody {
 		return
 	}
 	if e.mirrors.running.Add(1) > maxMirrored {
@@ -40,6 +39,14 @@ func (e *Engine) mirror(x *exchange, opening []byte) {
 	c := &copied{e: e, to: x.to, request: append([]byte(nil), opening...), ready: make(chan struct{}, 1)}
 	c.x.req.Minor, c.x.req.IsHead = 1, x.req.IsHead
 	go c.run()
+}
+
+// most is up to how many bytes of a body are waited for to be copied.
+func (m *Mirror) most() int64 {
+	if m.MaxBody > 0 {
+		return min(m.MaxBody+1, maxCollect)
+	}
+	return maxCollect
 }
 
 // copied is one copy of a request, whose answer nobody waits for.

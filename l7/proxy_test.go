@@ -678,7 +678,9 @@ func testTargetThatSpeaksNonsense(t *testing.T) {
 	}
 }
 
-func TestConnectionOutlivesAFailedUpload(t *testing.T) { onBoth(t, testConnectionOutlivesAFailedUpload) }
+func TestConnectionOutlivesAFailedUpload(t *testing.T) {
+	onBoth(t, testConnectionOutlivesAFailedUpload)
+}
 
 // A target takes a whole body that came in pieces and breaks off: the client is told so, and may go on with its connection.
 func testConnectionOutlivesAFailedUpload(t *testing.T) {

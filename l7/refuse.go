@@ -31,10 +31,17 @@ var (
 	crowded    = reply{status: 503, kind: "overloaded", code: "limits.connections", message: "this listener has as many connections as it may", retryAfter: time.Second}
 	slow       = reply{status: 408, kind: "invalid_request", code: "timeouts.header", message: "the request did not arrive in time"}
 	busyClient = reply{status: 429, kind: "rate_limit_exceeded", code: "limits.clients", message: "this client has as many requests under way as it may", retryAfter: time.Second}
+	slowBody   = reply{status: 408, kind: "invalid_request", code: "timeouts.body", message: "the request's body did not arrive in time"}
 	tooBig     = reply{status: 413, kind: "invalid_request", code: "limits.body", message: "the request body is larger than allowed"}
 )
 
 func malformed(err error) reply {
+	switch err {
+	case errBodyTooBig:
+		return tooBig
+	case errCrawls:
+		return slowBody
+	}
 	r := reply{status: 400, kind: "invalid_request", code: "malformed_request", message: err.Error()}
 	var e *h1.Error
 	if errors.As(err, &e) {

@@ -237,8 +237,9 @@ func (s *server) first(rest []byte) {
 	s.head = nil
 	s.spoilt = n < len(rest)
 	c.enter(phaseStream, x.to.Idle)
+	head := len(c.l.out)
 	c.l.out = x.framed(c.l.out, rest[:n])
-	s.pass(c.l.out)
+	s.pass(c.l.out, head)
 }
 
 // stream passes on more of the answer's body.
@@ -253,19 +254,20 @@ func (s *server) stream(b []byte) {
 	s.c.due = s.c.after(x.to.Idle)
 	if x.beat.wrap {
 		s.c.l.out = x.framed(s.c.l.out[:0], b[:n])
-		s.pass(s.c.l.out)
+		s.pass(s.c.l.out, 0)
 		return
 	}
-	s.pass(b[:n])
+	s.pass(b[:n], 0)
 }
 
-func (s *server) pass(b []byte) {
+// pass passes b on, which begins with so many bytes of a head.
+func (s *server) pass(b []byte, head int) {
 	c := s.c
 	if !c.end.send(b) {
 		c.broken(errClosed)
 		return
 	}
-	c.x.sent += int64(len(b))
+	c.x.sent += int64(len(b) - head)
 	if c.x.respBody.Done() {
 		c.done()
 	}
@@ -283,7 +285,7 @@ func (s *server) over() {
 		}
 	case x.begun && x.respBody.UntilClose():
 		s.spoilt = true
-		s.pass(x.finale(c.l.out[:0]))
+		s.pass(x.finale(c.l.out[:0]), 0)
 	case x.begun:
 		c.cut(io.ErrUnexpectedEOF, true)
 	default:
@@ -315,6 +317,7 @@ func (s *server) flushed() {
 	}
 	if s.at == connecting && c.phase == phaseTarget {
 		s.at = awaiting
+		c.x.access.Connect = c.l.now.Sub(c.x.tried)
 		c.enter(phaseTarget, c.allowance())
 	}
 	if c.more && c.wants() {

@@ -42,6 +42,9 @@ func (up *upload) run(c *conn, u *upstream) {
 			return
 		}
 		n, err := x.more(buf[:k])
+		if err == nil && !x.reqBody.Done() && x.crawls(c.e.clock.Load()) {
+			err = errCrawls
+		}
 		if err != nil {
 			up.malformed = err
 			u.SetDeadline(past) // wakes who reads the answer

@@ -282,6 +282,9 @@ func (l *Lease) Release(o Outcome, now time.Time) {
 	var a answered
 	p.mu.Lock()
 	m := l.member
+	if l.twin != nil && o.Failed {
+		l.twin.skip = append(l.twin.skip, l.target) // the request has failed there, too
+	}
 	p.end(l, o, now, &a)
 	p.finish(l, o, now)
 	p.dispatch(m, now, &a)
