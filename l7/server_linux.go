@@ -335,6 +335,9 @@ func (s *server) broken(err error) {
 	case s.connecting:
 		c.broke(s, connecting, fmt.Errorf("dial %s: %w", s.link.name, err))
 	default:
+		if s.at == connecting && len(s.out) < len(c.x.opening) {
+			s.at = awaiting // a part of the request was written
+		}
 		// What the target said before it closed is worth hearing.
 		s.out, s.more, s.hup = nil, true, true
 		s.readable()

@@ -305,8 +305,8 @@ func (l *traffic) stop() []*outcome {
 	return l.outcomes
 }
 
-// tooLong is what no request may take: far more than any timeout that the tests set.
-const tooLong = 10 * time.Second
+// tooLong is what no request may take, however busy the machine is: those that hang take Weir's timeouts, which are longer.
+const tooLong = 30 * time.Second
 
 // failures complains of the outcomes that are not ok and not forgiven, and says how many requests there were.
 func failures(t *testing.T, os []*outcome, forgiven func(*outcome) bool) {

@@ -310,7 +310,7 @@ func (r *rogue) answer(c net.Conn, text string) bool {
 			if _, err := io.WriteString(c, whole[i:i+1]); err != nil {
 				return false
 			}
-			time.Sleep(tinyService)
+			time.Sleep(2 * tinyService)
 		}
 		return true
 	}
