@@ -476,7 +476,7 @@ func (c *client) done() {
 	case !whole:
 		c.linger()
 	case last && len(c.out) == 0:
-		c.shut()
+		c.bow()
 	case last:
 		c.finish = true
 		c.enter(phaseLinger, patience)
@@ -566,6 +566,17 @@ const (
 	maxLinger = 1 << 20
 )
 
+// bow ends the connection after an answer that said so, which the client has to its end. When it has sent more, that is read: else the
+// answer might be lost yet.
+func (c *client) bow() {
+	c.finish = false
+	if len(c.in) > 0 || c.more {
+		c.linger()
+		return
+	}
+	c.shut()
+}
+
 func (c *client) linger() {
 	c.in = nil
 	c.enter(phaseLinger, lingerFor)
@@ -579,7 +590,7 @@ func (c *client) linger() {
 func (c *client) flushed() {
 	switch {
 	case c.finish:
-		c.shut()
+		c.bow()
 	case c.s != nil && c.s.more && !c.closed:
 		c.s.readable()
 	}

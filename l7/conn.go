@@ -411,14 +411,24 @@ func closeUp(u *upstream) {
 	}
 }
 
+// trusted says whether an idle connection may be given a request. Nobody watches it, so this looks: the target may have closed it, and what
+// it may have said out of turn would be taken for the answer. What comes by TLS may be tickets; there only a request that could not be sent
+// twice looks, for the end.
+func (u *upstream) trusted(twice bool) bool {
+	if _, plain := u.Conn.(*net.TCPConn); !plain {
+		return twice || alive(u.Conn)
+	}
+	_, silent := peek(u.Conn)
+	return silent
+}
+
 func (c *conn) connect(fresh bool) (*upstream, error) {
 	x := &c.x
 	l := x.lease.Target().Link.(*link)
 	if !fresh {
 		m := x.dest.manner(&c.from)
 		for u := l.take(m); u != nil; u = l.take(m) {
-			// Nobody watches idle connections, so a request that could not be sent twice looks first.
-			if x.replay && x.repeatable || alive(u.Conn) {
+			if u.trusted(x.replay && x.repeatable) {
 				return u, nil
 			}
 			u.Close()
@@ -603,7 +613,7 @@ func (c *conn) finish(u *upstream, err error) bool {
 	whole := c.endUpload(err != nil)
 	c.up.Store(nil)
 	c.enter(phaseBusy, 0)
-	if err == nil && c.marks == 0 && x.reusable() && !u.spoilt {
+	if err == nil && whole && c.marks == 0 && x.reusable() && !u.spoilt {
 		u.link.put(u, c.e.clock.Load())
 	} else {
 		u.Close()
@@ -622,7 +632,7 @@ func (c *conn) finish(u *upstream, err error) bool {
 		reset(c.Conn)
 		return false
 	}
-	if !whole {
+	if !whole || x.last && c.n > 0 { // what the client sends is read, else the answer might be lost yet
 		c.linger()
 		return false
 	}

@@ -90,7 +90,7 @@ func (c *conn) double(other *pool.Lease, out []byte) *upstream {
 	}
 	l := other.Target().Link.(*link)
 	u := l.take(x.dest.manner(&c.from))
-	if u == nil || !alive(u.Conn) {
+	if u == nil || !u.trusted(false) {
 		closeUp(u)
 		var err error
 		if u, err = l.dial(c.e.ctx, x.dest, &c.from, x.to.Connect, false); err != nil {

@@ -6,14 +6,16 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 )
 
 // upload carries the rest of a request's body to the target while the connection's own goroutine reads the answer: a target
 // may answer, or ask for the body with 100 Continue, before the whole body is there.
 type upload struct {
 	done      chan struct{}
-	malformed error // the client framed its body wrongly
-	err       error // anything else that cut it
+	read      atomic.Bool // all of it came; the last of it may still be on its way to the target
+	malformed error       // the client framed its body wrongly
+	err       error       // anything else that cut it
 }
 
 // uploadBuffers are larger than those of heads: bodies that do not come with their head are images and audio.
@@ -50,6 +52,9 @@ func (up *upload) run(c *conn, u *upstream) {
 			u.SetDeadline(past) // wakes who reads the answer
 			return
 		}
+		if x.reqBody.Done() {
+			up.read.Store(true)
+		}
 		if _, up.err = u.Write(buf[:n]); up.err != nil {
 			return // the answer, or its absence, says why
 		}
@@ -71,7 +76,7 @@ func keep(in []byte, n int, p []byte) ([]byte, int) {
 	return in, n + copy(in[n:], p)
 }
 
-// uploading says whether the body is still on its way.
+// uploading says whether the body is still on its way, or did not come whole.
 func (c *conn) uploading() bool {
 	if c.upload == nil {
 		return false
@@ -80,7 +85,7 @@ func (c *conn) uploading() bool {
 	case <-c.upload.done:
 		return c.upload.err != nil || c.upload.malformed != nil
 	default:
-		return true
+		return !c.upload.read.Load()
 	}
 }
 
@@ -92,7 +97,14 @@ func (c *conn) endUpload(cut bool) bool {
 	if cut || c.uploading() {
 		c.SetReadDeadline(past)
 	}
-	<-c.upload.done
+	select {
+	case <-c.upload.done:
+	default:
+		u := c.up.Load() // it may have answered without reading on
+		u.SetWriteDeadline(past)
+		<-c.upload.done
+		u.SetWriteDeadline(noDeadline)
+	}
 	whole := c.upload.err == nil && c.upload.malformed == nil
 	if whole {
 		c.SetReadDeadline(noDeadline) // the upload ended by itself, and the client's next request is welcome
