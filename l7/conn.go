@@ -645,7 +645,8 @@ func (c *conn) giveUp(u *upstream, err error) bool {
 	closeUp(u)
 	left := err == errLeft || c.marks&markGone != 0
 	badBody := c.upload != nil && c.upload.malformed != nil
-	x.release(!left && !badBody, left || badBody, time.Now())
+	stalled := err == errLate && c.upload != nil && !x.reqBody.Done() // the client, not the target
+	x.release(!left && !badBody && !stalled, left || badBody || stalled, time.Now())
 	c.ending.left = left
 	switch {
 	case left:
@@ -657,7 +658,7 @@ func (c *conn) giveUp(u *upstream, err error) bool {
 	case badBody:
 		c.refuseAs(malformed(c.upload.malformed))
 		return false
-	case err == errLate && c.upload != nil && !x.reqBody.Done():
+	case stalled:
 		c.refuseAs(slowBody)
 		return false
 	case err == errLate:
