@@ -143,7 +143,7 @@ func (k *talk) finish(t *testing.T) trace {
 	k.Close()
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	end := "reset"
+	end := "end" // a reset after the last answer is chance: it depends on whether more came meanwhile
 	switch ne, ok := errors.AsType[net.Error](k.err); {
 	case k.err == io.EOF:
 		end = "end"
