@@ -438,15 +438,19 @@ func (x *exchange) dressed() bool {
 
 // report takes what the target says of its load.
 func (x *exchange) report(now time.Time) {
-	v := x.resp.Get("endpoint-load-metrics")
-	if v == nil {
-		return
+	v := string(x.resp.Get("endpoint-load-metrics"))
+	if v == "" {
+		b := x.resp.Get("endpoint-load-metrics-bin")
+		if b == nil {
+			return
+		}
+		v = "BIN " + string(b)
 	}
 	gauge := x.dest.ORCA
 	if gauge == AnyGauge {
 		gauge = ""
 	}
-	if r, err := balance.ParseORCA(string(v), gauge, now); err == nil {
+	if r, err := balance.ParseORCA(v, gauge, now); err == nil {
 		x.lease.Target().SetReport(r)
 	}
 }
@@ -618,7 +622,12 @@ func (x *exchange) end(e ending, now time.Time) {
 	}
 	switch {
 	case e.reply.status != 0:
-		a.Status, a.Refused = e.reply.status, e.reply.code
+		a.Status = e.reply.status
+		if e.reply.limits() {
+			a.Refused = e.reply.code
+		} else if e.reply.kind != "" {
+			a.Error = e.reply.message
+		}
 	case x.begun:
 		a.Status, a.Cut = x.resp.Status, e.err != nil && !e.left
 	}

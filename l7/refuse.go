@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/weirlb/weir/h1"
@@ -34,6 +35,15 @@ var (
 	slowBody   = reply{status: 408, kind: "invalid_request", code: "timeouts.body", message: "the request's body did not arrive in time"}
 	tooBig     = reply{status: 413, kind: "invalid_request", code: "limits.body", message: "the request body is larger than allowed"}
 )
+
+// limits says whether a limit refused or ended the request, or else something went wrong.
+func (r *reply) limits() bool {
+	switch r.code {
+	case "access", "deadline", "rate_limits":
+		return true
+	}
+	return strings.Contains(r.code, ".") // a key of the config
+}
 
 func malformed(err error) reply {
 	switch err {
