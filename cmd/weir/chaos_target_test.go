@@ -20,8 +20,8 @@ import (
 	"time"
 )
 
-// tiny is a target that does little and says on standard output when it begins and has ended a request, so that a test knows
-// what was in flight when it was killed. It ends when its standard input does: with the test, however that ends.
+// tiny is a target that does little and says on standard output which POSTs it was given, so that a test knows
+// also what a target was given that is dead by then. It ends when its standard input does: with the test, however that ends.
 func tiny(addr string) int {
 	m := http.NewServeMux()
 	m.HandleFunc("GET /health", func(http.ResponseWriter, *http.Request) {})
@@ -36,11 +36,7 @@ func tiny(addr string) int {
 			return
 		}
 		time.Sleep(tinyService)
-		answer := receipt(r.PathValue("id"), body)
-		w.Header().Set("Content-Length", strconv.Itoa(len(answer)))
-		io.WriteString(w, answer)
-		http.NewResponseController(w).Flush()
-		fmt.Println("end", r.PathValue("id"))
+		io.WriteString(w, receipt(r.PathValue("id"), body))
 	})
 	m.HandleFunc("GET /events/{id}", func(w http.ResponseWriter, r *http.Request) {
 		n, _ := strconv.Atoi(r.FormValue("n"))
@@ -84,15 +80,14 @@ type process struct {
 	leash io.Closer // its standard input
 
 	mu    sync.Mutex
-	open  map[string]bool // requests that this life has begun and not ended
-	begun map[string]int  // how often, in all lives
-	rest  []byte          // of a line
+	begun map[string]int // POSTs, and how often
+	rest  []byte         // of a line
 }
 
 // death is a process's end by kill -9.
 type death struct {
 	from, to time.Time // the signal was sent, all its sockets were closed
-	open     map[string]bool
+	lost     int       // requests that were under way there
 }
 
 func newTiny(t *testing.T) *process {
@@ -128,7 +123,6 @@ func fleetOf(t *testing.T, n int, one func(*testing.T) *process) (ps []*process,
 
 func (p *process) start() {
 	p.t.Helper()
-	p.open = map[string]bool{}
 	p.cmd = exec.Command(os.Args[0], p.args...)
 	p.cmd.Env = append(os.Environ(), p.env)
 	p.cmd.Stdout = p
@@ -142,15 +136,12 @@ func (p *process) start() {
 }
 
 // kill ends the process at once and returns when nothing of it is left.
-func (p *process) kill() death {
-	d := death{from: time.Now()}
+func (p *process) kill() *death {
+	d := &death{from: time.Now()}
 	p.cmd.Process.Kill()
 	p.cmd.Wait() // and until all that it said was read
 	d.to = time.Now()
 	p.leash.Close()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	d.open, p.open = p.open, map[string]bool{}
 	return d
 }
 
@@ -171,12 +162,8 @@ func (p *process) Write(b []byte) (int, error) {
 			return len(b), nil
 		}
 		p.rest = rest
-		switch what, id, _ := strings.Cut(string(line), " "); what {
-		case "begin":
-			p.open[id] = true
+		if id, ok := strings.CutPrefix(string(line), "begin "); ok {
 			p.begun[id]++
-		case "end":
-			delete(p.open, id)
 		}
 	}
 }
@@ -204,6 +191,7 @@ const (
 	garbage         // what comes is no HTTP
 	drip            // answers come byte by byte
 	shortBody       // the answer ends before its length
+	early           // POSTs are refused, and the connection closes, before their body was read
 )
 
 // rogue is a target that can be told to misbehave.
@@ -276,6 +264,10 @@ func (r *rogue) serve(c net.Conn) {
 		if err != nil {
 			return
 		}
+		if r.mode.Load() == early && req.Method == "POST" {
+			io.WriteString(c, "HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+			return
+		}
 		body, err := io.ReadAll(req.Body)
 		if err != nil {
 			return
@@ -294,7 +286,7 @@ func (r *rogue) serve(c net.Conn) {
 func (r *rogue) answer(c net.Conn, text string) bool {
 	whole := fmt.Sprintf("HTTP/1.1 200 OK\r\nX-Target: %s\r\nContent-Length: %d\r\n\r\n%s", r.addr, len(text), text)
 	switch r.mode.Load() {
-	case behave:
+	case behave, early:
 		io.WriteString(c, whole)
 		return true
 	case resetAll:
