@@ -216,7 +216,7 @@ func TestRetriesStayWithinTheBudget(t *testing.T) {
 		t.Fatalf("the budget was not given back: %v", err)
 	}
 	s := p.Stats(t0)
-	if s.Retries != 5 || s.RetriesWon != 1 || s.RetriesLost != 1 || s.RetriesNoBudget != 7 || s.Retrying != 1 {
+	if s.Retries != 6 || s.RetriesWon != 2 || s.RetriesLost != 1 || s.RetriesNoBudget != 7 || s.Retrying != 1 {
 		t.Errorf("%+v", s)
 	}
 }
