@@ -33,6 +33,9 @@ var table = []struct {
 		"session":    "",
 		"proxyproto": "",
 		"scale":      "values",
+		"forecast":   "values",
+		"alarm":      "values",
+		"money":      "values",
 		"fleet/plan": "values scale",
 	}},
 	{"live", map[string]string{
@@ -71,7 +74,7 @@ var table = []struct {
 }
 
 // pure folders may not reach for the world: time is an argument there.
-var pure = []string{"target", "window", "h1", "route", "admit", "balance", "health", "session", "proxyproto", "scale", "fleet/plan"}
+var pure = []string{"target", "window", "h1", "route", "admit", "balance", "health", "session", "proxyproto", "scale", "forecast", "alarm", "money", "fleet/plan"}
 
 var impure = []string{"net", "net/http", "os", "os/exec", "log", "log/slog", "io/fs", "syscall", "context"}
 

@@ -1,7 +1,6 @@
 package app
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"math"
@@ -11,14 +10,12 @@ import (
 
 	"github.com/weirlb/weir/admit"
 	"github.com/weirlb/weir/config"
-	"github.com/weirlb/weir/fleet"
 	"github.com/weirlb/weir/health"
 	"github.com/weirlb/weir/listen/certs"
 	"github.com/weirlb/weir/pool"
 	"github.com/weirlb/weir/probe"
 	"github.com/weirlb/weir/provider/process"
 	"github.com/weirlb/weir/route"
-	"github.com/weirlb/weir/scale"
 )
 
 // This file turns what config read into the options of the packages that do the work: they know no YAML, config knows none of them.
@@ -123,68 +120,6 @@ func readiness(c *config.Pool) (check probe.Check, ok bool) {
 
 func expectOf(e config.Expect) probe.Expect {
 	return probe.Expect{Status: e.Status, JSON: e.JSON, Body: e.Body}
-}
-
-func templateOf(t *config.Template) fleet.Template {
-	return fleet.Template{
-		Provider: t.Provider, Command: t.Command, Env: t.Env, Dir: t.Dir,
-		Limits: fleet.Limits{
-			Memory: uint64(t.Limits.Memory), CPUTime: time.Duration(t.Limits.CPUTime),
-			OpenFiles: uint64(t.Limits.OpenFiles), Nice: t.Limits.Nice,
-		},
-		Log: fleet.Log{MaxSize: uint64(t.Log.MaxSize), Keep: t.Log.Keep},
-	}
-}
-
-func (a *App) fleetOptions(lp *livePool, c *config.Pool) fleet.Options {
-	t := c.Template
-	ready, _ := readiness(c)
-	o := fleet.Options{
-		Template: templateOf(t), Slots: c.Concurrency, Drain: time.Duration(c.Drain),
-		StartTimeout: time.Duration(t.StartTimeout), StopTimeout: time.Duration(t.StopTimeout),
-		Backoff: fleet.Backoff{Initial: time.Duration(t.Backoff.Initial), Max: time.Duration(t.Backoff.Max)},
-		Join:    lp.join, Leave: lp.leave, Elsewhere: a.leaving.inFlight,
-		Watch: func(ctx context.Context, addr string, from health.Status, report func(health.Status)) {
-			probe.Watch(ctx, addr, ready, from, report)
-		},
-	}
-	if l := c.Liveness; l != nil {
-		live := probe.Check{
-			Path: l.Path, Method: l.Method, Interval: time.Duration(l.Interval), Timeout: time.Duration(l.Timeout),
-			Expect: expectOf(l.Expect), Rule: health.Rule{Healthy: 1, Unhealthy: l.Unhealthy},
-		}
-		o.Live = func(ctx context.Context, addr string, report func(health.Status)) {
-			probe.Watch(ctx, addr, live, health.Status{}, report)
-		}
-	}
-	if w := t.WarmUp; w != nil {
-		warm := probe.WarmUp{Path: w.Path, Method: w.Method, Body: w.Body, Headers: w.Headers, Timeout: time.Duration(w.Timeout)}
-		o.WarmUp = warm.Run
-	}
-	return o
-}
-
-func scaleOptions(name string, s *config.Scale) scale.Options {
-	o := scale.Options{
-		Pool: name, Min: s.Min, Max: s.Max, ScaleInWindow: time.Duration(s.ScaleInWindow),
-		ZeroAfter: time.Duration(s.ZeroAfter), MaxLaunching: s.MaxLaunching,
-	}
-	for _, p := range s.Policies {
-		switch {
-		case p.Target != nil:
-			o.Policies = append(o.Policies, scale.Target{Metric: p.Target.Metric, Value: p.Target.Value})
-		case p.Queue != nil:
-			o.Policies = append(o.Policies, scale.Queue{WaitP95: time.Duration(p.Queue.WaitP95)})
-		}
-	}
-	return o
-}
-
-func desiredOf(s *config.Scale) int {
-	if s.Desired != nil {
-		return *s.Desired
-	}
-	return s.Min
 }
 
 // slotsFor is how many requests a fixed target may work on at a time.

@@ -1,11 +1,9 @@
 package config
 
 import (
-	"io"
 	"maps"
 	"slices"
 	"strings"
-	"text/template"
 )
 
 // names gives the keys of m in order.
@@ -141,121 +139,3 @@ func isToken(s string) bool {
 	}
 	return s != "" && !strings.ContainsFunc(s, other)
 }
-
-func (v checker) template(path string, t *Template) {
-	command := child(path, "command")
-	hasPort := false
-	for i, word := range t.Command {
-		v.words(item(command, i), word)
-		hasPort = hasPort || strings.Contains(word, ".Port")
-	}
-	if len(t.Command) > 0 && t.Command[0] == "" {
-		v.fail(item(command, 0), "is empty; write the program to run")
-	}
-	for _, name := range names(t.Env) {
-		at := child(child(path, "env"), name)
-		if name == "" || strings.ContainsAny(name, "=\x00") {
-			v.fail(at, "%q cannot name an environment variable; write letters, digits and \"_\"", name)
-		}
-		v.words(at, t.Env[name])
-		hasPort = hasPort || strings.Contains(t.Env[name], ".Port")
-	}
-	if !hasPort && len(t.Command) > 0 {
-		v.warn(command, "nothing tells the instance its port; pass {{.Port}} in the command or in env")
-	}
-	if c := t.Limits.CPUTime; c > 0 && c < seconds(1) {
-		v.fail(child(child(path, "limits"), "cpu_time"), "%s is below what the kernel counts; write \"1s\" or more", c)
-	}
-	v.positive(child(path, "start_timeout"), int64(t.StartTimeout), "10m")
-	v.positive(child(path, "stop_timeout"), int64(t.StopTimeout), "30s")
-	v.positive(child(child(path, "log"), "max_size"), int64(t.Log.MaxSize), "10MiB")
-	backoff := child(path, "backoff")
-	v.positive(child(backoff, "initial"), int64(t.Backoff.Initial), "1s")
-	if t.Backoff.Max < t.Backoff.Initial {
-		v.fail(v.mentioned(child(backoff, "max"), child(backoff, "initial")), "the longest pause (max %s) is shorter than the first (initial %s); raise max or lower initial", t.Backoff.Max, t.Backoff.Initial)
-	}
-	if t.WarmUp != nil {
-		v.warmUp(child(path, "warm_up"), t.WarmUp)
-	}
-}
-
-// words checks the {{…}} in a word of a command or a value of env.
-func (v checker) words(path, text string) {
-	if strings.ContainsRune(text, 0) {
-		v.fail(path, "has a zero byte, which no program can be given; remove it")
-		return
-	}
-	t, err := template.New("").Option("missingkey=error").Parse(text)
-	if err == nil {
-		err = t.Execute(io.Discard, struct {
-			Port     int
-			ID, Pool string
-		}{})
-	}
-	if err != nil {
-		v.fail(path, "%q cannot be filled in; it may use {{.Port}}, {{.ID}} and {{.Pool}}", shorten(text))
-	}
-}
-
-func (v checker) warmUp(path string, w *WarmUp) {
-	v.urlPath(child(path, "path"), w.Path)
-	if w.Method != "" {
-		v.method(child(path, "method"), w.Method)
-	}
-	v.positive(child(path, "timeout"), int64(w.Timeout), "60s")
-	v.headers(child(path, "headers"), w.Headers)
-}
-
-func (v checker) scale(path string, p *Pool) {
-	s := p.Scale
-	if s.Min > s.Max && v.has(child(path, "max")) {
-		v.fail(v.mentioned(child(path, "min"), child(path, "max")), "min %d is more than max %d; lower min or raise max", s.Min, s.Max)
-	}
-	if d := s.Desired; d != nil && s.Min <= s.Max && (*d < s.Min || *d > s.Max) {
-		v.fail(child(path, "desired"), "%d is outside min and max; write %d to %d", *d, s.Min, s.Max)
-	}
-	if p.FailOpen > s.Max && v.has(child(path, "max")) {
-		v.fail(child(parent(path), "fail_open"), "%d healthy targets can never be reached with max %d; write %d or less", p.FailOpen, s.Max, s.Max)
-	}
-	if s.Min > 0 && v.has(child(path, "zero_after")) {
-		v.warn(child(path, "zero_after"), "has no effect with min %d; write min: 0 to let the last instance go", s.Min)
-	}
-	waits := true
-	for i, policy := range s.Policies {
-		waits = v.policy(item(child(path, "policies"), i), policy, p) && waits
-	}
-	if waits && p.Concurrency == 0 && s.Max > s.Min && p.Template != nil {
-		v.warn(v.mentioned(child(path, "policies"), path), "with concurrency 0 requests wait only while no instance is ready, so these policies never ask for more than one; set concurrency to what an instance can do at a time")
-	}
-}
-
-// policy checks one policy and reports whether it looks at waiting requests
-// alone.
-func (v checker) policy(path string, one Policy, p *Pool) (waits bool) {
-	target, queue := child(path, "target"), child(path, "queue")
-	switch {
-	case v.has(target) && v.has(queue):
-		v.fail(path, "has both target and queue; write each as an item of its own")
-	case !v.has(target) && !v.has(queue) && v.has(path) && !v.failed(path) && !v.failedBelow(path):
-		v.fail(path, "says nothing; write {queue: {wait_p95: 2s}} or {target: {metric: in_flight, value: 4}}")
-	}
-	if q := one.Queue; q != nil {
-		v.positive(child(queue, "wait_p95"), int64(q.WaitP95), "2s")
-		return true
-	}
-	if t := one.Target; t != nil {
-		if t.Metric == MetricCPUUtilization && p.Template == nil {
-			v.fail(child(target, "metric"), "cpu_utilization is measured on instances, and this pool has fixed targets; add a template, or write in_flight")
-		}
-		return t.Metric == MetricQueueDepth
-	}
-	return false
-}
-
-// failedBelow reports whether an error was found inside path.
-func (v checker) failedBelow(path string) bool {
-	return slices.ContainsFunc(v.errs, func(e Error) bool { return strings.HasPrefix(e.Path, path+".") })
-}
-
-// parent is path without its last key.
-func parent(path string) string { return path[:max(strings.LastIndexByte(path, '.'), 0)] }

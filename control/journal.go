@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -143,4 +144,8 @@ func (j *Journal) load(pool string) (state []byte) {
 		return nil
 	})
 	return state
+}
+
+func newestFirst(ds []scale.Decision) {
+	slices.SortStableFunc(ds, func(a, b scale.Decision) int { return b.Time.Compare(a.Time) })
 }

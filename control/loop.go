@@ -7,12 +7,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 
 	"github.com/weirlb/weir/fleet"
-	"github.com/weirlb/weir/fleet/plan"
 	"github.com/weirlb/weir/measure"
 	"github.com/weirlb/weir/pool"
 	"github.com/weirlb/weir/scale"
@@ -160,86 +158,4 @@ func (l *Loop) save() {
 	if err != nil {
 		l.o.Log.Warn("the scaling state could not be saved", "pool", l.o.Pool.Name, "error", err)
 	}
-}
-
-// observe puts together what a decision may depend on.
-func (l *Loop) observe(s pool.Stats, views []fleet.View, now time.Time) scale.Observation {
-	if s.Service.Count > 0 {
-		l.service = scale.Sample{
-			Count: int(s.Service.Count), Mean: s.Service.Mean, SD: s.Service.SD,
-			P50: s.Service.P50, P90: s.Service.P90, P99: s.Service.P99,
-		}
-	}
-	obs := scale.Observation{
-		Time: now, Desired: l.desired, Slots: l.o.Slots, Service: l.service, Boot: l.o.Fleet.Boots(),
-		Metrics: map[string]float64{
-			"queue_depth": float64(s.Waiting), "in_flight": float64(s.InFlight),
-			"requests_per_second": s.Rate, "arrival_trend": s.Trend, "rate_window": s.RateWindow.Seconds(),
-			"oldest_wait": s.OldestWait.Seconds(), "idle_seconds": s.Idle.Seconds(),
-		},
-		Instances: make([]scale.Instance, 0, len(views)),
-	}
-	for _, v := range views {
-		if v.State == fleet.Stopping || v.State == fleet.Gone {
-			continue
-		}
-		obs.Instances = append(obs.Instances, scale.Instance{
-			ID: v.ID, State: string(v.State), Started: v.Launched, Ready: v.Ready, InFlight: v.InFlight,
-			Metrics: l.o.Samples.Of(v.ID, now),
-		})
-	}
-	return obs
-}
-
-// carryOut turns the desired capacity into the fleet's next moves.
-func (l *Loop) carryOut(s pool.Stats, views []fleet.View, now time.Time) {
-	notBefore, why := l.o.Fleet.Blocked()
-	if now.Before(notBefore) {
-		if why != l.blocked {
-			l.blocked = why
-			l.o.Log.Warn("launches are put off after a failed one", "pool", l.o.Pool.Name, "for", notBefore.Sub(now).Round(time.Millisecond), "why", why)
-		}
-	} else {
-		l.blocked = ""
-	}
-	in := plan.Input{Now: now, Desired: l.desired, Waiting: s.Waiting, MaxLaunching: l.o.Scale.MaxLaunching, Backoff: notBefore}
-	coming := 0
-	for _, v := range views {
-		in.Instances = append(in.Instances, plan.Instance{
-			ID: v.ID, State: string(v.State), Started: v.Launched, Since: v.Since, InFlight: v.InFlight, Healthy: v.State != fleet.Unhealthy,
-		})
-		if v.State == fleet.Pending || v.State == fleet.Starting || v.State == fleet.Warming {
-			coming++
-		}
-	}
-	actions := plan.Plan(in)
-	for _, a := range actions {
-		if launch, ok := a.(plan.Launch); ok {
-			coming += launch.N
-		}
-	}
-	l.o.Pool.Expect(coming, now)
-	for _, a := range actions {
-		if err := l.act(a); err != nil {
-			l.o.Log.Warn("a step of the plan came too late", "pool", l.o.Pool.Name, "error", err)
-		}
-	}
-}
-
-func (l *Loop) act(a plan.Action) error {
-	switch a := a.(type) {
-	case plan.Launch:
-		l.o.Fleet.Launch(a.N)
-	case plan.Undrain:
-		return l.o.Fleet.Keep(a.ID, a.Why)
-	case plan.Drain:
-		return l.o.Fleet.Drain(a.ID, a.Why)
-	case plan.Stop:
-		return l.o.Fleet.Stop(a.ID, a.Why)
-	}
-	return nil
-}
-
-func newestFirst(ds []scale.Decision) {
-	slices.SortStableFunc(ds, func(a, b scale.Decision) int { return b.Time.Compare(a.Time) })
 }

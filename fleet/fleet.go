@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/weirlb/weir/fleet/plan"
 )
 
 // ErrGone says that an instance that was to be adopted no longer runs.
@@ -43,6 +45,7 @@ type Spec struct {
 	ID       string // unique on this Weir, [a-z0-9-]+
 	Pool     string
 	Template Template
+	plan.Placement
 }
 
 // Template is how to launch one instance.

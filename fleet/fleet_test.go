@@ -15,6 +15,7 @@ import (
 	bolt "go.etcd.io/bbolt"
 
 	"github.com/weirlb/weir/admit"
+	"github.com/weirlb/weir/fleet/plan"
 	"github.com/weirlb/weir/health"
 	"github.com/weirlb/weir/measure"
 	"github.com/weirlb/weir/pool"
@@ -217,7 +218,7 @@ func (w *world) acquire() *request {
 func TestAnInstanceServesOnceItIsReadyAndItsBootIsLearned(t *testing.T) {
 	inWorld(t, func(w *world) {
 		held := w.acquire()
-		w.fleet.Launch(1)
+		w.fleet.Launch(1, plan.Placement{})
 		w.after(2 * time.Second)
 		w.want("starting")
 		if held.granted.Load() {
@@ -231,7 +232,7 @@ func TestAnInstanceServesOnceItIsReadyAndItsBootIsLearned(t *testing.T) {
 		if b := w.fleet.Boots(); b.Count != 1 || b.P50 < 3 || b.P50 > 3.5 {
 			t.Errorf("boots %+v, want one of 3 s and a bit", b)
 		}
-		w.fleet.Launch(1)
+		w.fleet.Launch(1, plan.Placement{})
 		w.after(time.Second)
 		if v := w.fleet.Instances(time.Now())[1]; v.ETA < 1500*time.Millisecond || v.ETA > 2500*time.Millisecond {
 			t.Errorf("a second into its boot the ETA is %v, want about 2 s", v.ETA)
@@ -241,7 +242,7 @@ func TestAnInstanceServesOnceItIsReadyAndItsBootIsLearned(t *testing.T) {
 
 func TestADrainWaitsForWhatIsInFlightAndCanBeTakenBack(t *testing.T) {
 	inWorld(t, func(w *world) {
-		w.fleet.Launch(1)
+		w.fleet.Launch(1, plan.Placement{})
 		w.after(4 * time.Second)
 		l := w.acquire()
 		id := w.fleet.Instances(time.Now())[0].ID
@@ -264,7 +265,7 @@ func TestADrainWaitsForWhatIsInFlightAndCanBeTakenBack(t *testing.T) {
 
 func TestADrainHasADeadline(t *testing.T) {
 	inWorld(t, func(w *world) {
-		w.fleet.Launch(1)
+		w.fleet.Launch(1, plan.Placement{})
 		w.after(4 * time.Second)
 		w.acquire() // never released
 		w.fleet.Drain(w.fleet.Instances(time.Now())[0].ID, "scale in")
@@ -289,7 +290,7 @@ func TestWhatNeverBecomesReadyIsEndedAndPutsOffTheNext(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, func(w *world) {
 				c.set(w)
-				w.fleet.Launch(1)
+				w.fleet.Launch(1, plan.Placement{})
 				w.after(c.wait)
 				w.want("")
 				until, why := w.fleet.Blocked()
@@ -320,7 +321,7 @@ func TestBackoffDoublesAndASuccessEndsIt(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.m.fail = errors.New("broken")
 		for _, want := range []time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 8 * time.Second} {
-			w.fleet.Launch(1)
+			w.fleet.Launch(1, plan.Placement{})
 			synctest.Wait()
 			w.after(50 * time.Millisecond)
 			until, _ := w.fleet.Blocked()
@@ -329,7 +330,7 @@ func TestBackoffDoublesAndASuccessEndsIt(t *testing.T) {
 			}
 		}
 		w.m.fail = nil
-		w.fleet.Launch(1)
+		w.fleet.Launch(1, plan.Placement{})
 		w.after(4 * time.Second)
 		if until, why := w.fleet.Blocked(); !until.IsZero() || why != "" {
 			t.Errorf("after a success: blocked until %v, %s", until, why)
@@ -339,7 +340,7 @@ func TestBackoffDoublesAndASuccessEndsIt(t *testing.T) {
 
 func TestACrashTakesTheTargetOut(t *testing.T) {
 	inWorld(t, func(w *world) {
-		w.fleet.Launch(2)
+		w.fleet.Launch(2, plan.Placement{})
 		w.after(4 * time.Second)
 		w.want("ready ready")
 		w.m.mu.Lock()
@@ -360,9 +361,9 @@ func TestACrashTakesTheTargetOut(t *testing.T) {
 
 func TestTheNextWeirAdopts(t *testing.T) {
 	inWorld(t, func(w *world) {
-		w.fleet.Launch(1)
+		w.fleet.Launch(1, plan.Placement{})
 		w.after(4 * time.Second)
-		w.fleet.Launch(1)
+		w.fleet.Launch(1, plan.Placement{})
 		w.after(time.Second)
 		w.want("ready starting")
 		w.close()
@@ -394,7 +395,7 @@ func TestTheNextWeirAdopts(t *testing.T) {
 func TestWhatWasWarmingIsWarmedAgain(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.hang = true
-		w.fleet.Launch(1)
+		w.fleet.Launch(1, plan.Placement{})
 		w.after(4 * time.Second)
 		w.want("warming")
 		w.close()
@@ -428,9 +429,9 @@ func TestACrashBetweenLaunchAndRecordLeavesNoOrphan(t *testing.T) {
 
 func TestRetireEndsAll(t *testing.T) {
 	inWorld(t, func(w *world) {
-		w.fleet.Launch(3)
+		w.fleet.Launch(3, plan.Placement{})
 		w.after(2 * time.Second) // loading
-		w.fleet.Launch(1)
+		w.fleet.Launch(1, plan.Placement{})
 		if err := w.fleet.Retire(context.Background(), "test"); err != nil {
 			t.Fatal(err)
 		}

@@ -61,7 +61,7 @@ func (f *Fleet) launch(in *instance) error {
 	if err := f.store.put(in.record); err != nil {
 		return fmt.Errorf("recording it first: %w", err)
 	}
-	h, err := f.provider.Launch(f.ctx, Spec{ID: in.ID, Pool: in.Pool, Template: f.options().Template})
+	h, err := f.provider.Launch(f.ctx, Spec{ID: in.ID, Pool: in.Pool, Template: f.options().Template, Placement: in.Placement})
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/weirlb/weir/fleet/plan"
 	"github.com/weirlb/weir/health"
 	"github.com/weirlb/weir/measure"
 	"github.com/weirlb/weir/pool"
@@ -168,11 +169,11 @@ func (f *Fleet) options() Options {
 }
 
 // Launch begins n launches.
-func (f *Fleet) Launch(n int) {
+func (f *Fleet) Launch(n int, as plan.Placement) {
 	now := time.Now()
 	for range n {
 		in := &instance{
-			record: record{ID: f.newID(), Pool: f.pool.Name, State: Pending, Launched: now},
+			record: record{ID: f.newID(), Pool: f.pool.Name, State: Pending, Launched: now, Placement: as},
 			since:  now, orders: make(chan order, 4),
 		}
 		f.mu.Lock()
@@ -260,6 +261,7 @@ type View struct {
 	Usage    Usage
 	Adopted  bool
 	Target   *target.Target // nil while it takes no traffic
+	plan.Placement
 }
 
 // Instances returns all instances, the oldest first.
@@ -271,7 +273,7 @@ func (f *Fleet) Instances(now time.Time) []View {
 	for _, in := range f.instances {
 		v := View{
 			ID: in.ID, State: in.State, Since: in.since, Why: in.why, Launched: in.Launched, Ready: in.record.Ready,
-			Ref: in.Ref, Usage: in.usage, Adopted: in.adopted, Target: in.target,
+			Ref: in.Ref, Usage: in.usage, Adopted: in.adopted, Target: in.target, Placement: in.Placement,
 		}
 		if in.handle != nil {
 			v.Addr = in.handle.Addr()

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	bolt "go.etcd.io/bbolt"
+
+	"github.com/weirlb/weir/fleet/plan"
 )
 
 // record is what must survive Weir's own death: enough to find an instance again and to go on with it.
@@ -16,6 +18,7 @@ type record struct {
 	State    State     `json:"state"`
 	Launched time.Time `json:"launched"`
 	Ready    time.Time `json:"ready,omitzero"`
+	plan.Placement
 }
 
 // Store keeps the records of all pools' instances, and the measured boots, in Weir's database.

@@ -44,6 +44,9 @@ type Instance struct {
 	Started  time.Time          `json:"started,omitzero"` // when its launch began
 	Ready    time.Time          `json:"ready,omitzero"`   // when it became ready
 	InFlight int                `json:"in_flight,omitempty"`
+	Type     string             `json:"type,omitempty"`   // of the machine
+	Market   string             `json:"market,omitempty"` // on_demand or spot
+	Zone     string             `json:"zone,omitempty"`
 	Metrics  map[string]float64 `json:"metrics,omitempty"` // cpu_utilization in percent of one core, memory_bytes, …
 }
 

@@ -34,6 +34,14 @@ type Instance struct {
 	Protected bool      // not to be drained for scale-in
 	Version   int       // of the template it was launched from; lower is older
 	Cost      float64   // per hour, in any one currency
+	Placement           // what it is and where
+}
+
+// Placement is what an instance is and where it runs. The zero value is the provider's choice.
+type Placement struct {
+	Type   string `json:"type,omitempty"`   // of the machine, as its price list names it
+	Market string `json:"market,omitempty"` // on_demand or spot
+	Zone   string `json:"zone,omitempty"`
 }
 
 // Action is one step of a plan: Launch, Undrain, Drain or Stop.
@@ -45,6 +53,7 @@ type Action interface {
 // Launch starts N new instances; the caller adds them to the pool as pending at once, so that the next plan counts them.
 type Launch struct {
 	N   int
+	As  Placement
 	Why string
 }
 

@@ -1,0 +1,59 @@
+package control
+
+import (
+	"time"
+
+	"github.com/weirlb/weir/fleet"
+	"github.com/weirlb/weir/fleet/plan"
+	"github.com/weirlb/weir/pool"
+)
+
+// carryOut turns the desired capacity into the fleet's next moves.
+func (l *Loop) carryOut(s pool.Stats, views []fleet.View, now time.Time) {
+	notBefore, why := l.o.Fleet.Blocked()
+	if now.Before(notBefore) {
+		if why != l.blocked {
+			l.blocked = why
+			l.o.Log.Warn("launches are put off after a failed one", "pool", l.o.Pool.Name, "for", notBefore.Sub(now).Round(time.Millisecond), "why", why)
+		}
+	} else {
+		l.blocked = ""
+	}
+	in := plan.Input{Now: now, Desired: l.desired, Waiting: s.Waiting, MaxLaunching: l.o.Scale.MaxLaunching, Backoff: notBefore}
+	coming := 0
+	for _, v := range views {
+		in.Instances = append(in.Instances, plan.Instance{
+			ID: v.ID, State: string(v.State), Started: v.Launched, Since: v.Since, InFlight: v.InFlight, Healthy: v.State != fleet.Unhealthy,
+			Placement: v.Placement,
+		})
+		if v.State == fleet.Pending || v.State == fleet.Starting || v.State == fleet.Warming {
+			coming++
+		}
+	}
+	actions := plan.Plan(in)
+	for _, a := range actions {
+		if launch, ok := a.(plan.Launch); ok {
+			coming += launch.N
+		}
+	}
+	l.o.Pool.Expect(coming, now)
+	for _, a := range actions {
+		if err := l.act(a); err != nil {
+			l.o.Log.Warn("a step of the plan came too late", "pool", l.o.Pool.Name, "error", err)
+		}
+	}
+}
+
+func (l *Loop) act(a plan.Action) error {
+	switch a := a.(type) {
+	case plan.Launch:
+		l.o.Fleet.Launch(a.N, a.As)
+	case plan.Undrain:
+		return l.o.Fleet.Keep(a.ID, a.Why)
+	case plan.Drain:
+		return l.o.Fleet.Drain(a.ID, a.Why)
+	case plan.Stop:
+		return l.o.Fleet.Stop(a.ID, a.Why)
+	}
+	return nil
+}
