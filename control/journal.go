@@ -35,11 +35,12 @@ var (
 // NewJournal prepares the database.
 func NewJournal(db *bolt.DB) (*Journal, error) {
 	err := db.Update(func(tx *bolt.Tx) error {
-		if _, err := tx.CreateBucketIfNotExists(decisionsBucket); err != nil {
-			return err
+		for _, b := range [][]byte{decisionsBucket, recordsBucket, statesBucket} {
+			if _, err := tx.CreateBucketIfNotExists(b); err != nil {
+				return err
+			}
 		}
-		_, err := tx.CreateBucketIfNotExists(statesBucket)
-		return err
+		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("preparing the database of decisions: %w", err)

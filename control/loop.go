@@ -42,6 +42,7 @@ type Loop struct {
 	desired int
 	service scale.Sample // the last that was measured: a quiet minute does not make it unknown
 	last    scale.Decision
+	tape    tape
 	blocked string // why launches are put off, as it was last logged
 }
 
@@ -75,6 +76,7 @@ func (l *Loop) Configure(slots int, o scale.Options) {
 	l.o.Slots, l.o.Scale = slots, o
 	l.decider = scale.New(o)
 	l.decider.Restore(state)
+	l.tape.cut()
 }
 
 // Wake asks for a decision now. It never blocks.
@@ -108,6 +110,7 @@ func (l *Loop) Manual(desired int, until time.Time) error {
 		return fmt.Errorf("pool %s: %d is outside of its min %d and max %d; change scale.min or scale.max to go there", l.o.Pool.Name, desired, s.Min, s.Max)
 	}
 	l.decider.Manual(desired, until)
+	l.tape.cut()
 	l.Wake()
 	return nil
 }
@@ -117,6 +120,7 @@ func (l *Loop) Auto() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.decider.Auto()
+	l.tape.cut()
 	l.Wake()
 }
 
@@ -133,14 +137,18 @@ func (l *Loop) step(now time.Time) {
 	defer l.mu.Unlock()
 	stats := l.o.Pool.Stats(now)
 	views := l.o.Fleet.Instances(now)
-	obs := l.observe(stats, views, now)
-	d := l.decider.Decide(&obs)
+	obs := l.tape.next(l.decider)
+	l.observe(obs, stats, views, now)
+	d := l.decider.Decide(obs)
 	changed := d.Desired != l.desired
 	l.desired, l.last = d.Desired, d
 	if err := l.o.Journal.Add(d); err != nil {
 		l.o.Log.Warn("a decision could not be recorded", "pool", d.Pool, "error", err)
 	}
 	if changed {
+		if err := l.o.Journal.keep(l.tape.record(d)); err != nil {
+			l.o.Log.Warn("what a decision was made from could not be recorded", "pool", d.Pool, "error", err)
+		}
 		l.o.Log.Info("decision", "pool", d.Pool, "from", d.Previous, "to", d.Desired, "why", d.Why)
 		l.save()
 		if l.o.Decided != nil {

@@ -8,32 +8,48 @@ import (
 	"github.com/weirlb/weir/scale"
 )
 
-// observe puts together what a decision may depend on.
-func (l *Loop) observe(s pool.Stats, views []fleet.View, now time.Time) scale.Observation {
+// observe puts together in obs, whose memory is used again, what a decision may depend on.
+func (l *Loop) observe(obs *scale.Observation, s pool.Stats, views []fleet.View, now time.Time) {
 	if s.Service.Count > 0 {
 		l.service = scale.Sample{
 			Count: int(s.Service.Count), Mean: s.Service.Mean, SD: s.Service.SD,
 			P50: s.Service.P50, P90: s.Service.P90, P99: s.Service.P99,
 		}
 	}
-	obs := scale.Observation{
-		Time: now, Desired: l.desired, Slots: l.o.Slots, Service: l.service, Boot: l.o.Fleet.Boots(),
-		Metrics: map[string]float64{
-			"queue_depth": float64(s.Waiting), "in_flight": float64(s.InFlight),
-			"requests_per_second": s.Rate, "arrival_trend": s.Trend, "rate_window": s.RateWindow.Seconds(),
-			"oldest_wait": s.OldestWait.Seconds(), "idle_seconds": s.Idle.Seconds(),
-		},
-		Instances: make([]scale.Instance, 0, len(views)),
+	instances, metrics := obs.Instances, obs.Metrics
+	if metrics == nil {
+		metrics = map[string]float64{}
 	}
-	for _, v := range views {
+	clear(metrics)
+	metrics[scale.QueueDepth] = float64(s.Waiting)
+	metrics[scale.InFlight] = float64(s.InFlight)
+	metrics[scale.RequestsPerSecond] = s.Rate
+	metrics[scale.ArrivalTrend] = s.Trend
+	metrics[scale.RateWindow] = s.RateWindow.Seconds()
+	metrics[scale.OldestWait] = s.OldestWait.Seconds()
+	metrics[scale.IdleSeconds] = s.Idle.Seconds()
+	*obs = scale.Observation{
+		Time: now, Desired: l.desired, Slots: l.o.Slots, Service: l.service, Boot: l.o.Fleet.Boots(),
+		Metrics: metrics, Instances: l.instances(instances[:0], views, now),
+	}
+}
+
+// instances appends those that a policy is to see.
+func (l *Loop) instances(to []scale.Instance, views []fleet.View, now time.Time) []scale.Instance {
+	for i := range views {
+		v := &views[i]
 		if v.State == fleet.Stopping || v.State == fleet.Gone {
 			continue
 		}
-		obs.Instances = append(obs.Instances, scale.Instance{
+		var metrics map[string]float64 // of whoever was here before
+		if n := len(to); n < cap(to) {
+			metrics = to[:n+1][n].Metrics
+		}
+		to = append(to, scale.Instance{
 			ID: v.ID, State: string(v.State), Started: v.Launched, Ready: v.Ready, InFlight: v.InFlight,
 			Type: v.Type, Market: v.Market, Zone: v.Zone,
-			Metrics: l.o.Samples.Of(v.ID, now),
+			Metrics: l.o.Samples.Of(v.ID, now, metrics),
 		})
 	}
-	return obs
+	return to
 }

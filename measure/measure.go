@@ -36,11 +36,13 @@ func (s *Store) Set(instance, metric string, value float64, now time.Time) {
 	m[metric] = sample{now, value}
 }
 
-// Of returns an instance's fresh metrics, nil when there are none. The map is the caller's.
-func (s *Store) Of(instance string, now time.Time) map[string]float64 {
+// Of returns an instance's fresh metrics in the map into, which it empties first; a nil map is made when there are any. The map is the
+// caller's.
+func (s *Store) Of(instance string, now time.Time, into map[string]float64) map[string]float64 {
+	clear(into)
+	out := into
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var out map[string]float64
 	for k, v := range s.by[instance] {
 		if now.Sub(v.at) > Fresh {
 			continue

@@ -1,0 +1,120 @@
+package control
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"github.com/weirlb/weir/scale"
+)
+
+// Record is all that it takes to make a decision again: what the decider carried over at some moment, and what it observed from then on,
+// up to the observation that led to the decision.
+type Record struct {
+	State        scale.State         `json:"state"`
+	Observations []scale.Observation `json:"observations"` // in the order of their time; the last one led to Decision
+	Decision     scale.Decision      `json:"decision"`
+}
+
+// tapeLength is how many steps a Record goes back at most: enough that the state need not be exported in each of them.
+const tapeLength = 16
+
+// tape holds the newest observations of a loop, and the state that the decider had before the oldest of them. Its memory is used again and again.
+type tape struct {
+	state scale.State
+	obs   [tapeLength]scale.Observation
+	n     int
+}
+
+// next returns the observation to fill in for a step that begins now.
+func (t *tape) next(d *scale.Decider) *scale.Observation {
+	if t.n == tapeLength {
+		t.n = 0
+	}
+	if t.n == 0 {
+		t.state = d.State()
+	}
+	t.n++
+	return &t.obs[t.n-1]
+}
+
+// cut begins anew: what a decision depends on has changed in another way than by its observations.
+func (t *tape) cut() { t.n = 0 }
+
+// record is the way to the newest observation's decision.
+func (t *tape) record(d scale.Decision) Record {
+	return Record{State: t.state, Observations: t.obs[:t.n], Decision: d}
+}
+
+var recordsBucket = []byte("records")
+
+const recordsKept = 500 // of a pool on disk
+
+// keep writes a record down.
+func (j *Journal) keep(r Record) error {
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	if err := json.NewEncoder(z).Encode(r); err != nil {
+		return err
+	}
+	if err := z.Close(); err != nil {
+		return err
+	}
+	return j.db.Batch(func(tx *bolt.Tx) error {
+		bk, err := tx.Bucket(recordsBucket).CreateBucketIfNotExists([]byte(r.Decision.Pool))
+		if err != nil {
+			return err
+		}
+		n, err := bk.NextSequence()
+		if err != nil {
+			return err
+		}
+		if n > recordsKept {
+			if err := bk.Delete(key(n - recordsKept)); err != nil {
+				return err
+			}
+		}
+		return bk.Put(key(n), b.Bytes())
+	})
+}
+
+// Record returns the record of the newest decision of a pool that changed its capacity, up to the given time; the zero time is now. It
+// returns nil when none is kept.
+func (j *Journal) Record(pool string, at time.Time) (*Record, error) {
+	var found *Record
+	err := j.db.View(func(tx *bolt.Tx) error {
+		bk := tx.Bucket(recordsBucket).Bucket([]byte(pool))
+		if bk == nil {
+			return nil
+		}
+		c := bk.Cursor()
+		for k, v := c.Last(); k != nil; k, v = c.Prev() {
+			r, err := readRecord(v)
+			if err != nil {
+				return fmt.Errorf("reading a record of pool %s: %w", pool, err)
+			}
+			if at.IsZero() || !r.Decision.Time.After(at) {
+				found = r
+				return nil
+			}
+		}
+		return nil
+	})
+	return found, err
+}
+
+func readRecord(b []byte) (*Record, error) {
+	z, err := gzip.NewReader(bytes.NewReader(b))
+	if err != nil {
+		return nil, err
+	}
+	r := new(Record)
+	if err := json.NewDecoder(z).Decode(r); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
