@@ -29,7 +29,7 @@ func BenchmarkTick(b *testing.B) {
 	for b.Loop() {
 		now = now.Add(Every)
 		for _, l := range loops {
-			l.step(now)
+			l.Step(now)
 		}
 	}
 	for _, l := range loops {

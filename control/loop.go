@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/weirlb/weir/fleet"
+	"github.com/weirlb/weir/fleet/plan"
 	"github.com/weirlb/weir/measure"
 	"github.com/weirlb/weir/pool"
 	"github.com/weirlb/weir/scale"
@@ -19,13 +20,25 @@ import (
 // Every is the time between two decisions.
 const Every = time.Second
 
+// Fleet is what a loop looks at and moves: a [fleet.Fleet], or that of a simulation.
+type Fleet interface {
+	Instances(now time.Time) []fleet.View
+	Boots() scale.Sample
+	Blocked() (until time.Time, why string)
+
+	Launch(n int, as plan.Placement)
+	Keep(id, why string) error
+	Drain(id, why string) error
+	Stop(id, why string) error
+}
+
 // Options are what one loop is made of.
 type Options struct {
 	Pool    *pool.Pool
-	Fleet   *fleet.Fleet
+	Fleet   Fleet
 	Samples *measure.Store
-	Journal *Journal
-	Slots   int // of one instance; 0 means without limit
+	Journal *Journal // nil: nothing is kept
+	Slots   int      // of one instance; 0 means without limit
 	Scale   scale.Options
 	Desired int // to begin with, when nothing is known from before
 	Log     *slog.Logger
@@ -56,6 +69,9 @@ type saved struct {
 // New returns a loop that goes on where an earlier Weir stopped.
 func New(o Options) *Loop {
 	l := &Loop{wake: make(chan struct{}, 1), o: o, decider: scale.New(o.Scale), desired: o.Desired}
+	if o.Journal == nil {
+		return l
+	}
 	if b := o.Journal.load(o.Pool.Name); b != nil {
 		var s saved
 		if err := json.Unmarshal(b, &s); err != nil {
@@ -92,7 +108,7 @@ func (l *Loop) Run(ctx context.Context) {
 	t := time.NewTicker(Every)
 	defer t.Stop()
 	for {
-		l.step(time.Now())
+		l.Step(time.Now())
 		select {
 		case <-ctx.Done():
 			return
@@ -131,8 +147,8 @@ func (l *Loop) Last() (desired int, d scale.Decision, manual *scale.Override) {
 	return l.desired, l.last, l.decider.State().Manual
 }
 
-// step makes one decision and has it carried out.
-func (l *Loop) step(now time.Time) {
+// Step makes one decision and has it carried out. Run calls it; a simulation does so itself, with its own time.
+func (l *Loop) Step(now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	stats := l.o.Pool.Stats(now)
@@ -142,20 +158,30 @@ func (l *Loop) step(now time.Time) {
 	d := l.decider.Decide(obs)
 	changed := d.Desired != l.desired
 	l.desired, l.last = d.Desired, d
-	if err := l.o.Journal.Add(d); err != nil {
-		l.o.Log.Warn("a decision could not be recorded", "pool", d.Pool, "error", err)
+	if l.o.Journal != nil {
+		l.record(d, changed)
 	}
 	if changed {
-		if err := l.o.Journal.keep(l.tape.record(d)); err != nil {
-			l.o.Log.Warn("what a decision was made from could not be recorded", "pool", d.Pool, "error", err)
-		}
 		l.o.Log.Info("decision", "pool", d.Pool, "from", d.Previous, "to", d.Desired, "why", d.Why)
-		l.save()
 		if l.o.Decided != nil {
 			l.o.Decided(d)
 		}
 	}
 	l.carryOut(stats, views, now)
+}
+
+// record keeps a decision, and when it changed the capacity also what it was made from and what the next Weir is to go on with.
+func (l *Loop) record(d scale.Decision, changed bool) {
+	if err := l.o.Journal.Add(d); err != nil {
+		l.o.Log.Warn("a decision could not be recorded", "pool", d.Pool, "error", err)
+	}
+	if !changed {
+		return
+	}
+	if err := l.o.Journal.keep(l.tape.record(d)); err != nil {
+		l.o.Log.Warn("what a decision was made from could not be recorded", "pool", d.Pool, "error", err)
+	}
+	l.save()
 }
 
 func (l *Loop) save() {
