@@ -9,7 +9,7 @@ import (
 )
 
 // carryOut turns the desired capacity into the fleet's next moves.
-func (l *Loop) carryOut(s pool.Stats, views []fleet.View, now time.Time) {
+func (l *Loop) carryOut(s pool.Load, views []fleet.View, now time.Time) {
 	notBefore, why := l.o.Fleet.Blocked()
 	if now.Before(notBefore) {
 		if why != l.blocked {

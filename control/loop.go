@@ -151,10 +151,10 @@ func (l *Loop) Last() (desired int, d scale.Decision, manual *scale.Override) {
 func (l *Loop) Step(now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	stats := l.o.Pool.Stats(now)
+	load := l.o.Pool.Load(now)
 	views := l.o.Fleet.Instances(now)
 	obs := l.tape.next(l.decider)
-	l.observe(obs, stats, views, now)
+	l.observe(obs, load, views, now)
 	d := l.decider.Decide(obs)
 	changed := d.Desired != l.desired
 	l.desired, l.last = d.Desired, d
@@ -167,7 +167,7 @@ func (l *Loop) Step(now time.Time) {
 			l.o.Decided(d)
 		}
 	}
-	l.carryOut(stats, views, now)
+	l.carryOut(load, views, now)
 }
 
 // record keeps a decision, and when it changed the capacity also what it was made from and what the next Weir is to go on with.

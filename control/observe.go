@@ -9,7 +9,7 @@ import (
 )
 
 // observe puts together in obs, whose memory is used again, what a decision may depend on.
-func (l *Loop) observe(obs *scale.Observation, s pool.Stats, views []fleet.View, now time.Time) {
+func (l *Loop) observe(obs *scale.Observation, s pool.Load, views []fleet.View, now time.Time) {
 	if s.Service.Count > 0 {
 		l.service = scale.Sample{
 			Count: int(s.Service.Count), Mean: s.Service.Mean, SD: s.Service.SD,

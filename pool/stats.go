@@ -119,21 +119,28 @@ func (m *meters) rateWindow(now time.Time) time.Duration {
 	return window
 }
 
-// Stats is a pool at one moment.
-type Stats struct {
+// Load is what a decision about a pool's capacity needs to know of it.
+type Load struct {
 	Waiting    int           // requests in the queue
 	OldestWait time.Duration // of the one that waits longest
 	InFlight   int
-	Slots      int // in rotation; 0 when there is no limit
-	FailedOpen bool
 	Idle       time.Duration // since the pool last had a request
 
 	Rate       float64       // arrivals a second, over the last RateWindow
 	RateWindow time.Duration // 1 to 30 seconds: the shortest that holds enough arrivals to be more than noise
 	Trend      float64       // change of the rate, requests/s per second, over 5 seconds or the window, whichever is longer
-	Finished   float64       // answers a second, over the last 5 seconds
 
-	Wait, Service, Latency window.Summary // of the last minute
+	Service window.Summary // of the last minute
+}
+
+// Stats is a pool at one moment.
+type Stats struct {
+	Load
+	Slots      int // in rotation; 0 when there is no limit
+	FailedOpen bool
+	Finished   float64 // answers a second, over the last 5 seconds
+
+	Wait, Latency window.Summary // of the last minute
 
 	Priorities []PriorityStats // of what waits, the highest first
 	Retrying   int             // requests that are on a second or later target now, hedges included
@@ -198,16 +205,36 @@ func (p *Pool) Summary(now time.Time) Stats {
 	return p.summary(now)
 }
 
-func (p *Pool) summary(now time.Time) Stats {
+// Load looks at what a decision about the pool's capacity needs: it costs a part of Summary, and allocates nothing.
+func (p *Pool) Load(now time.Time) Load {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.load(now)
+}
+
+func (p *Pool) load(now time.Time) Load {
 	span := p.m.rateWindow(now)
-	rate := p.m.arrivals.Rate(now, span)
 	long := max(span, 5*time.Second)
 	recent := p.m.arrivals.Rate(now, long)
 	before := 2*p.m.arrivals.Rate(now, 2*long) - recent
+	l := Load{
+		Waiting: p.queue.Len(), InFlight: p.running,
+		Rate: p.m.arrivals.Rate(now, span), RateWindow: span, Trend: (recent - before) / long.Seconds(),
+		Service: p.m.service.Summarize(now),
+	}
+	for e := range p.queue.Heads {
+		l.OldestWait = max(l.OldestWait, now.Sub(e.Owner.(*Lease).arrived))
+	}
+	if p.running == 0 && p.queue.Len() == 0 {
+		l.Idle = now.Sub(p.lastBusy)
+	}
+	return l
+}
+
+func (p *Pool) summary(now time.Time) Stats {
 	s := Stats{
-		Waiting: p.queue.Len(), InFlight: p.running, Slots: p.limit, FailedOpen: p.open,
-		Rate: rate, RateWindow: span, Trend: (recent - before) / long.Seconds(), Finished: p.m.finished.Rate(now, 5*time.Second),
-		Wait: p.m.wait.Summarize(now), Service: p.m.service.Summarize(now), Latency: p.m.latency.Summarize(now),
+		Load: p.load(now), Slots: p.limit, FailedOpen: p.open, Finished: p.m.finished.Rate(now, 5*time.Second),
+		Wait: p.m.wait.Summarize(now), Latency: p.m.latency.Summarize(now),
 		Requests: p.m.requests, Answers2: p.m.answers[class2xx], Answers4: p.m.answers[class4xx],
 		Answers5: p.m.answers[class5xx], Broken: p.m.answers[classNone],
 		Full: p.m.refused[refusedFull], TimedOut: p.m.refused[refusedTimeout],
@@ -218,12 +245,6 @@ func (p *Pool) summary(now time.Time) Stats {
 	}
 	for priority, n := range p.queue.Waiting {
 		s.Priorities = append(s.Priorities, PriorityStats{priority, n})
-	}
-	for e := range p.queue.Heads {
-		s.OldestWait = max(s.OldestWait, now.Sub(e.Owner.(*Lease).arrived))
-	}
-	if p.running == 0 && p.queue.Len() == 0 {
-		s.Idle = now.Sub(p.lastBusy)
 	}
 	return s
 }
