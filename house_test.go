@@ -62,6 +62,7 @@ var table = []struct {
 	{"assembly", map[string]string{
 		"config":  "",
 		"control": "values decisions live",
+		"sim":     "values decisions live control",
 		"app":     "values decisions live edges config control",
 		"demo":    "tools config app values decisions live edges control",
 	}},
@@ -69,7 +70,7 @@ var table = []struct {
 		"h1/corpus": "",
 	}},
 	{"commands", map[string]string{
-		"cmd/weir": "tools config app demo admin scale listen provider/process",
+		"cmd/weir": "values decisions live tools config control sim app demo admin listen provider/process",
 	}},
 }
 

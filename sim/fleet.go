@@ -1,0 +1,272 @@
+package sim
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/weirlb/weir/fleet"
+	"github.com/weirlb/weir/fleet/plan"
+	"github.com/weirlb/weir/health"
+	"github.com/weirlb/weir/measure"
+	"github.com/weirlb/weir/scale"
+	"github.com/weirlb/weir/target"
+)
+
+// fleetOf is the simulated fleet: instances whose boots are drawn and whose ends are events.
+type fleetOf struct {
+	e         *engine
+	samples   *measure.Store
+	instances []*instance // in the order of their launches
+	views     []fleet.View
+	boots     []float64 // seconds, the newest last
+	sum       scale.Sample
+	summed    int // len(boots) when sum was made, in all
+	booting   int
+	n         int
+	desired   int
+	measured  time.Duration
+}
+
+// bootsKept is how many boots the fleet remembers, as a real one does.
+const bootsKept = 100
+
+func newFleet(e *engine, samples *measure.Store) *fleetOf {
+	return &fleetOf{e: e, samples: samples, desired: e.o.Desired}
+}
+
+// found starts the run with n instances that are ready.
+func (f *fleetOf) found(n int) {
+	for range n {
+		f.join(f.launch(plan.Placement{}))
+	}
+}
+
+func (f *fleetOf) launch(as plan.Placement) *instance {
+	f.n++
+	in := &instance{id: fmt.Sprintf("i-%d", f.n), e: f.e, as: as, launched: f.e.now, since: f.e.now, state: fleet.Starting}
+	f.instances = append(f.instances, in)
+	f.e.result.count(f.e.now, len(f.instances))
+	return in
+}
+
+func (f *fleetOf) join(in *instance) {
+	now := f.e.time(f.e.now)
+	in.state, in.since, in.ready = fleet.Ready, f.e.now, f.e.now
+	in.target = target.New(in.id, in.id, 1, f.e.o.Slots)
+	in.target.Link = in
+	f.e.pool.Add(in.target, health.Status{State: target.Healthy, Passed: true, Reason: "simulated", Since: now}, now)
+}
+
+// booted makes an instance a target, unless it was stopped meanwhile.
+func (f *fleetOf) booted(in *instance) {
+	if in.gone {
+		return
+	}
+	took := (f.e.now - in.launched).Seconds()
+	if len(f.boots) == bootsKept {
+		f.boots = slices.Delete(f.boots, 0, 1)
+	}
+	f.boots = append(f.boots, took)
+	f.booting++
+	f.e.result.ColdStarts++
+	f.join(in)
+	f.e.stir()
+}
+
+// end takes an instance away and accounts for it.
+func (f *fleetOf) end(in *instance) {
+	if in.gone {
+		return
+	}
+	in.gone = true
+	f.e.result.ran(in.as, f.e.now-in.launched)
+	if in.target != nil {
+		f.e.pool.Remove(in.target, f.e.time(f.e.now))
+	}
+	f.samples.Forget(in.id)
+	f.instances = slices.DeleteFunc(f.instances, func(o *instance) bool { return o == in })
+	f.e.result.count(f.e.now, len(f.instances))
+}
+
+// ended cuts what an instance still does when its time to drain is over.
+func (f *fleetOf) ended(in *instance) {
+	if in.draining {
+		f.end(in)
+	}
+}
+
+func (f *fleetOf) find(id string) (*instance, error) {
+	for _, in := range f.instances {
+		if in.id == id {
+			return in, nil
+		}
+	}
+	return nil, fmt.Errorf("there is no instance %s", id)
+}
+
+// Instances shows the fleet as the loop of capacity sees it.
+func (f *fleetOf) Instances(time.Time) []fleet.View {
+	f.views = f.views[:0]
+	for _, in := range f.instances {
+		v := fleet.View{
+			ID: in.id, State: in.state, Since: f.e.time(in.since), Launched: f.e.time(in.launched), InFlight: in.running,
+			Target: in.target, Placement: in.as,
+		}
+		if in.target != nil {
+			v.Ready = f.e.time(in.ready)
+		}
+		f.views = append(f.views, v)
+	}
+	return f.views
+}
+
+// Boots sums up the newest boots.
+func (f *fleetOf) Boots() scale.Sample {
+	if f.summed == f.booting || len(f.boots) == 0 {
+		return f.sum
+	}
+	f.summed = f.booting
+	s := slices.Sorted(slices.Values(f.boots))
+	var sum, sum2 float64
+	for _, v := range s {
+		sum += v
+		sum2 += v * v
+	}
+	n := float64(len(s))
+	mean := sum / n
+	at := func(q float64) float64 { return s[max(int(math.Ceil(q*n)), 1)-1] }
+	f.sum = scale.Sample{
+		Count: len(s), Mean: mean, SD: math.Sqrt(max(sum2/n-mean*mean, 0)), P50: at(.5), P90: at(.9), P99: at(.99),
+	}
+	return f.sum
+}
+
+// Blocked says that launches never fail.
+func (f *fleetOf) Blocked() (until time.Time, why string) { return time.Time{}, "" }
+
+// Launch begins n launches.
+func (f *fleetOf) Launch(n int, as plan.Placement) {
+	for range n {
+		in := f.launch(as)
+		f.e.result.Launches++
+		f.e.events.push(event{at: f.e.now + max(f.e.o.Boot(f.e.rng), time.Millisecond), kind: booted, instance: in})
+	}
+}
+
+// Keep takes a drain back.
+func (f *fleetOf) Keep(id, _ string) error {
+	in, err := f.find(id)
+	if err != nil {
+		return err
+	}
+	in.draining, in.state, in.since = false, fleet.Ready, f.e.now
+	f.e.pool.Drain(in.target, false, f.e.time(f.e.now))
+	return nil
+}
+
+// Drain lets an instance finish what it does.
+func (f *fleetOf) Drain(id, _ string) error {
+	in, err := f.find(id)
+	if err != nil {
+		return err
+	}
+	in.draining, in.state, in.since = true, fleet.Draining, f.e.now
+	f.e.pool.Drain(in.target, true, f.e.time(f.e.now))
+	if in.running == 0 {
+		f.end(in)
+	} else if f.e.o.Drain > 0 {
+		f.e.events.push(event{at: f.e.now + f.e.o.Drain, kind: ended, instance: in})
+	}
+	return nil
+}
+
+// Stop ends an instance now.
+func (f *fleetOf) Stop(id, _ string) error {
+	in, err := f.find(id)
+	if err == nil {
+		f.end(in)
+	}
+	return err
+}
+
+// measure notes how busy each instance was since the last look, as a processor's or GPU's gauge would say.
+func (f *fleetOf) measure() {
+	now := f.e.now
+	if span := now - f.measured; span > 0 {
+		at := f.e.time(now)
+		for _, in := range f.instances {
+			if in.target == nil {
+				continue
+			}
+			in.account(now)
+			busy := in.busy
+			in.busy = 0
+			part := busy.Seconds() / (min(span, max(now-in.ready, time.Millisecond)).Seconds() * float64(f.e.o.Slots))
+			f.samples.Set(in.id, scale.CPUUtilization, 100*min(part, 1), at)
+		}
+	}
+	f.measured = now
+}
+
+// instance is one of the fleet.
+type instance struct {
+	id       string
+	e        *engine
+	as       plan.Placement
+	state    fleet.State
+	launched time.Duration
+	since    time.Duration
+	ready    time.Duration
+	target   *target.Target
+	draining bool
+	gone     bool
+
+	running int
+	counted time.Duration
+	busy    time.Duration // slots times time since the last measurement
+	models  []uint64      // loaded, the newest last
+	blocks  prefixes
+}
+
+func (in *instance) account(now time.Duration) {
+	in.busy += time.Duration(in.running) * (now - in.counted)
+	in.counted = now
+}
+
+func (in *instance) begin(now time.Duration) { in.account(now); in.running++ }
+func (in *instance) end(now time.Duration)   { in.account(now); in.running-- }
+
+// service is how long the instance works on a request: what the request takes, and what must be loaded first.
+func (in *instance) service(q *request) time.Duration {
+	o := &in.e.o
+	d := cmp.Or(q.Service, o.Service(q.Request))
+	if o.Prefill > 0 && len(q.Prefix) > 0 {
+		hit := in.blocks.use(q.Prefix, o.PrefixKeeps)
+		saved := min(hit*o.PrefixBlock, q.Input)
+		in.e.result.PromptTokens += int64(q.Input)
+		in.e.result.CachedTokens += int64(saved)
+		d -= time.Duration(saved) * o.Prefill
+	}
+	if o.Switch > 0 && q.Model != 0 && !in.has(q.Model) {
+		d += o.Switch
+		in.e.result.Switches++
+	}
+	return max(d, time.Microsecond)
+}
+
+// has reports whether a model is loaded, and loads it.
+func (in *instance) has(model uint64) bool {
+	i := slices.Index(in.models, model)
+	if i >= 0 {
+		in.models = append(slices.Delete(in.models, i, i+1), model)
+		return true
+	}
+	if len(in.models) >= max(in.e.o.Keeps, 1) {
+		in.models = slices.Delete(in.models, 0, 1)
+	}
+	in.models = append(in.models, model)
+	return false
+}

@@ -1,0 +1,92 @@
+package sim
+
+import (
+	"time"
+
+	"github.com/weirlb/weir/admit"
+	"github.com/weirlb/weir/pool"
+)
+
+// request is one that waits or runs.
+type request struct {
+	pool.Lease
+	Request
+	e *engine
+}
+
+// sweepEvery is how often the pool looks for what has waited too long, as in production.
+const sweepEvery = 100 * time.Millisecond
+
+func (e *engine) newRequest(r Request) *request {
+	var q *request
+	if n := len(e.free); n > 0 {
+		q, e.free = e.free[n-1], e.free[:n-1]
+	} else {
+		q = &request{e: e}
+		q.Ready = func(*pool.Lease) { e.ready(q) }
+	}
+	q.Request = r
+	q.Ask = pool.Ask{Key: r.Model, Prefix: r.Prefix, Priority: r.Priority, Tenant: r.Tenant}
+	return q
+}
+
+// arrive lets a request ask for a slot.
+func (e *engine) arrive(r Request) {
+	e.now = r.At
+	e.arrived++
+	e.result.Requests++
+	q := e.newRequest(r)
+	switch v, err := e.pool.Acquire(&q.Lease, e.time(e.now)); v {
+	case admit.Run:
+		e.begin(q)
+	case admit.Queue:
+		e.sweep()
+	default:
+		e.refused(q, err)
+	}
+	e.stir()
+}
+
+// ready is called when a request that waited is granted a slot or refused.
+func (e *engine) ready(q *request) {
+	if err := q.Err(); err != nil {
+		e.refused(q, err)
+		return
+	}
+	e.begin(q)
+}
+
+func (e *engine) refused(q *request, err error) {
+	e.result.refused(e.now-q.At, err)
+	e.free = append(e.free, q)
+}
+
+// begin has a target work on a request.
+func (e *engine) begin(q *request) {
+	in := q.Target().Link.(*instance)
+	e.result.waited(e.now, e.now-q.At)
+	in.begin(e.now)
+	e.events.push(event{at: e.now + in.service(q), kind: answered, request: q})
+}
+
+// answer ends a request.
+func (e *engine) answer(q *request) {
+	in := q.Target().Link.(*instance)
+	in.end(e.now)
+	e.result.answered(e.now - q.At)
+	q.Release(pool.Outcome{Status: 200}, e.time(e.now))
+	e.free = append(e.free, q)
+	if in.draining && in.running == 0 {
+		e.fleet.end(in)
+	}
+	e.stir()
+}
+
+// sweep has the pool look for what has waited too long as long as something waits.
+func (e *engine) sweep() {
+	if e.watching || e.result.Waiting() == 0 {
+		return
+	}
+	e.watching = true
+	e.events.push(event{at: e.now + sweepEvery, kind: swept})
+}

@@ -1,0 +1,157 @@
+package sim
+
+import (
+	"math"
+	"time"
+
+	"github.com/weirlb/weir/fleet/plan"
+	"github.com/weirlb/weir/scale"
+)
+
+// Result is what a run's users and owner would have seen.
+type Result struct {
+	Policy        string        `json:"policy"`
+	Requests      int           `json:"requests"`
+	Lost          int           `json:"lost"` // refused: the queue was full or they waited too long
+	Wait          Times         `json:"-"`
+	Latency       Times         `json:"-"`
+	Kept          float64       `json:"kept"` // part of the requests that waited no longer than promised; those lost did not
+	InstanceHours float64       `json:"instance_hours"`
+	Cost          float64       `json:"cost"`
+	Changes       int           `json:"scale_events"` // decisions that changed the capacity
+	Launches      int           `json:"launches"`
+	ColdStarts    int           `json:"cold_starts"`
+	Switches      int           `json:"model_switches"`
+	PromptTokens  int64         `json:"prompt_tokens,omitempty"`
+	CachedTokens  int64         `json:"cached_tokens,omitempty"`
+	Peak          int           `json:"peak_instances"`
+	Ticks         int           `json:"decisions"`
+	Span          time.Duration `json:"-"`
+
+	Curve     []Point          `json:"-"` // the run in even steps of time
+	Decisions []scale.Decision `json:"-"` // that changed the capacity
+
+	o        Options
+	begun    int
+	over     int
+	kept     int
+	counted  time.Duration
+	n        int
+	instants float64 // instance-seconds
+}
+
+// Point is the run at one moment.
+type Point struct {
+	At        time.Duration
+	Arrivals  int // since the point before
+	Waiting   int
+	Running   int
+	Instances int
+	WaitMax   time.Duration // of those that began since the point before
+	Cost      float64       // since the start
+}
+
+func newResult(o Options) *Result { return &Result{Policy: o.Name, o: o} }
+
+// Waiting is how many requests wait, InFlight how many wait or run.
+func (r *Result) Waiting() int  { return r.Requests - r.begun - r.Lost }
+func (r *Result) InFlight() int { return r.Requests - r.over - r.Lost }
+
+func (r *Result) waited(_, d time.Duration) {
+	r.begun++
+	r.Wait.add(d)
+	if d <= r.o.Promise {
+		r.kept++
+	}
+}
+
+func (r *Result) refused(time.Duration, error) { r.Lost++ }
+
+func (r *Result) answered(d time.Duration) {
+	r.over++
+	r.Latency.add(d)
+}
+
+func (r *Result) decided(d scale.Decision) {
+	r.Changes++
+	r.Decisions = append(r.Decisions, d)
+}
+
+// count notes how many instances there are from now on.
+func (r *Result) count(now time.Duration, n int) {
+	r.instants += float64(r.n) * (now - r.counted).Seconds()
+	r.counted, r.n = now, n
+	r.Peak = max(r.Peak, n)
+}
+
+// ran accounts for an instance that has ended.
+func (r *Result) ran(as plan.Placement, d time.Duration) {
+	price := r.o.Price
+	if r.o.Prices != nil {
+		price = r.o.Prices(as)
+	}
+	r.Cost += price * d.Hours()
+}
+
+// finish accounts for what still runs when the last request is answered.
+func (e *engine) finish() {
+	for _, in := range e.fleet.instances {
+		e.result.ran(in.as, e.now-in.launched)
+	}
+	e.result.count(e.now, 0)
+	e.result.InstanceHours = e.result.instants / 3600
+	e.result.Span = e.now
+	if n := e.result.Requests; n > 0 {
+		e.result.Kept = float64(e.result.kept) / float64(n)
+	}
+}
+
+// Times is a distribution of durations: counts in buckets that are 1 % wide, from 10 microseconds to a month.
+type Times struct {
+	counts [nTimes]uint32
+	n      int
+	sum    time.Duration
+	max    time.Duration
+}
+
+const (
+	timesFrom = 10 * time.Microsecond
+	timesStep = 1.01
+	nTimes    = 2700
+)
+
+func (t *Times) add(d time.Duration) {
+	i := 0
+	if d > timesFrom {
+		i = min(1+int(math.Log(float64(d)/float64(timesFrom))/math.Log(timesStep)), nTimes-1)
+	}
+	t.counts[i]++
+	t.n++
+	t.sum += d
+	t.max = max(t.max, d)
+}
+
+// Quantile returns the duration that a part q of all does not exceed, to 1 %; 0 when there are none.
+func (t *Times) Quantile(q float64) time.Duration {
+	rank, seen := max(int(math.Ceil(q*float64(t.n))), 1), 0
+	for i, c := range &t.counts {
+		if seen += int(c); c > 0 && seen >= rank {
+			if i == 0 {
+				return 0
+			}
+			return min(time.Duration(float64(timesFrom)*math.Pow(timesStep, float64(i))), t.max)
+		}
+	}
+	return 0
+}
+
+// Mean is the mean.
+func (t *Times) Mean() time.Duration {
+	if t.n == 0 {
+		return 0
+	}
+	return t.sum / time.Duration(t.n)
+}
+
+// Max is the longest.
+func (t *Times) Max() time.Duration { return t.max }
