@@ -104,15 +104,20 @@ func (m *meters) medianService(now time.Time) time.Duration {
 	return time.Duration(m.lately(now).P50 * float64(time.Second))
 }
 
-// rateWindow is the span to count arrivals over: the shortest one that holds enough of them for an error of about a fifth, or
-// that shows a change which chance does not explain (three standard deviations of a Poisson count), such as the end of a load.
+// rateWindow is the span to count arrivals over: half a minute, or the shortest one that shows a change that chance does not explain, such as
+// a spike or the end of a load. It is asked each second for days, so what chance does once in a thousand looks is still chance: the bound
+// is one that a Poisson count passes less than once in a million (H. Chernoff, 1952: exp(-surprise)).
 func (m *meters) rateWindow(now time.Time) time.Duration {
 	window := 30 * time.Second
 	usual := m.arrivals.Rate(now, window)
-	for _, span := range []time.Duration{10 * time.Second, 5 * time.Second, 2 * time.Second, time.Second} {
+	for _, span := range [...]time.Duration{15 * time.Second, 10 * time.Second, 5 * time.Second, 2 * time.Second, time.Second} {
 		seen := float64(m.arrivals.Sum(now, span))
 		expected := usual * span.Seconds()
-		if seen >= 25 || math.Abs(seen-expected) > 3*math.Sqrt(expected)+1 {
+		surprise := expected - seen
+		if seen > 0 {
+			surprise += seen * math.Log(seen/max(expected, 1e-9))
+		}
+		if surprise > 13.8 {
 			window = span
 		}
 	}
