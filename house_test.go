@@ -63,7 +63,7 @@ var table = []struct {
 		"config":  "",
 		"control": "values decisions live",
 		"sim":     "values decisions live control",
-		"app":     "values decisions live edges config control",
+		"app":     "values decisions live edges config control sim",
 		"demo":    "tools config app values decisions live edges control",
 	}},
 	{"evidence", map[string]string{ // what tests have in common; nothing but tests may import it

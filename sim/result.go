@@ -38,17 +38,37 @@ type Result struct {
 	counted  time.Duration
 	n        int
 	instants float64 // instance-seconds
+	drawn    drawn
 }
 
 // Point is the run at one moment.
 type Point struct {
-	At        time.Duration
-	Arrivals  int // since the point before
-	Waiting   int
-	Running   int
-	Instances int
-	WaitMax   time.Duration // of those that began since the point before
-	Cost      float64       // since the start
+	At        time.Duration `json:"at"`
+	Arrivals  int           `json:"arrivals"` // since the point before
+	Lost      int           `json:"lost"`     // since the point before
+	Waiting   int           `json:"waiting"`
+	Running   int           `json:"running"`
+	Instances int           `json:"instances"` // loading and draining ones included
+	WaitMax   time.Duration `json:"wait_max"`  // of those that began since the point before
+}
+
+// draw adds a point to the curve when a step is over, or when the run is.
+func (r *Result) draw(now time.Duration, last bool) {
+	n := len(r.Curve)
+	if n > 0 && now-r.Curve[n-1].At < r.o.Step && !last {
+		return
+	}
+	r.Curve = append(r.Curve, Point{
+		At: now, Arrivals: r.Requests - r.drawn.requests, Lost: r.Lost - r.drawn.lost,
+		Waiting: r.Waiting(), Running: r.begun - r.over, Instances: r.n, WaitMax: r.drawn.wait,
+	})
+	r.drawn = drawn{requests: r.Requests, lost: r.Lost}
+}
+
+// drawn is what the curve shows already.
+type drawn struct {
+	requests, lost int
+	wait           time.Duration // the longest since then
 }
 
 func newResult(o Options) *Result { return &Result{Policy: o.Name, o: o} }
@@ -60,6 +80,7 @@ func (r *Result) InFlight() int { return r.Requests - r.over - r.Lost }
 func (r *Result) waited(_, d time.Duration) {
 	r.begun++
 	r.Wait.add(d)
+	r.drawn.wait = max(r.drawn.wait, d)
 	if d <= r.o.Promise {
 		r.kept++
 	}
@@ -98,6 +119,7 @@ func (e *engine) finish() {
 	for _, in := range e.fleet.instances {
 		e.result.ran(in.as, e.now-in.launched)
 	}
+	e.result.draw(e.now, true)
 	e.result.count(e.now, 0)
 	e.result.InstanceHours = e.result.instants / 3600
 	e.result.Span = e.now

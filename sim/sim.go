@@ -59,6 +59,7 @@ type Options struct {
 
 	MaxLaunching int
 	Lag          time.Duration // between two decisions; 0 means control.Every
+	Step         time.Duration // between two points of Result.Curve; 0 means a minute
 	Progress     func(at time.Duration, requests int)
 }
 
@@ -136,6 +137,9 @@ func newEngine(o Options) (*engine, error) {
 	if o.Lag <= 0 {
 		o.Lag = control.Every
 	}
+	if o.Step <= 0 {
+		o.Step = time.Minute
+	}
 	if o.Start.IsZero() {
 		o.Start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	}
@@ -176,6 +180,7 @@ func (e *engine) tick() {
 	e.fleet.measure()
 	e.loop.Step(e.time(e.now))
 	e.result.Ticks++
+	e.result.draw(e.now, false)
 	if desired, _, _ := e.loop.Last(); desired != e.fleet.desired {
 		e.fleet.desired = desired
 		e.stir()

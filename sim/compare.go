@@ -1,0 +1,205 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/weirlb/weir/scale"
+)
+
+// Baseline is what a pool could be scaled by instead, with the settings that its own users would try.
+type Baseline struct {
+	Name  string
+	About string                      // one line for people
+	Tries func(Options) []Alternative // the search for its best settings
+}
+
+// Alternative is one setting of a baseline.
+type Alternative struct {
+	Setting string // in the baseline's own words
+	Options Options
+}
+
+// Baselines are those that a run can be compared with, in the order of their mention. Each stands on the same pool, queue and balancing as Weir
+// itself, which is more than its users have: the comparison is of scaling alone.
+func Baselines() []Baseline {
+	return []Baseline{
+		{"static", "a fixed number of instances", staticTries},
+		{"asg-target", "EC2 Auto Scaling, target tracking on utilization: one-minute points, 3 of 3 to grow, 15 of 15 to shrink", asgTries},
+	}
+}
+
+// Named returns the baselines of these names.
+func Named(names []string) ([]Baseline, error) {
+	all := Baselines()
+	var out []Baseline
+	for _, n := range names {
+		i := slices.IndexFunc(all, func(b Baseline) bool { return b.Name == n })
+		if i < 0 {
+			var known []string
+			for _, b := range all {
+				known = append(known, b.Name)
+			}
+			return nil, fmt.Errorf("%q is no baseline; write one or more of %s", n, strings.Join(known, ", "))
+		}
+		out = append(out, all[i])
+	}
+	return out, nil
+}
+
+// tuningPart is the part of a trace that a baseline is tuned on.
+const tuningPart = 0.25
+
+// Tune finds the alternative that costs least on the first part of the trace among those that keep the promise for at least the part kept of
+// the requests; when none does, the one that keeps it for most.
+func Tune(ctx context.Context, b Baseline, o Options, requests []Request, kept float64) (Alternative, error) {
+	tries := b.Tries(o)
+	if len(tries) == 1 {
+		return tries[0], nil
+	}
+	part := requests[:max(1, int(tuningPart*float64(len(requests))))]
+	best, bestResult := -1, (*Result)(nil)
+	for i, t := range tries {
+		r, err := Run(ctx, t.Options, slices.Values(part))
+		if err != nil {
+			return Alternative{}, err
+		}
+		if best < 0 || better(r, bestResult, kept) {
+			best, bestResult = i, r
+		}
+	}
+	return tries[best], nil
+}
+
+func better(a, b *Result, kept float64) bool {
+	aKeeps, bKeeps := a.Kept >= kept, b.Kept >= kept
+	switch {
+	case aKeeps && bKeeps:
+		return a.Cost < b.Cost
+	case aKeeps != bKeeps:
+		return aKeeps
+	}
+	return a.Kept > b.Kept
+}
+
+// staticTries are all numbers of instances up to the pool's max, about a tenth apart.
+func staticTries(o Options) (tries []Alternative) {
+	for n := 1; n <= max(o.Scale.Max, 1); n = max(n+1, int(math.Ceil(float64(n)*1.1))) {
+		s := plainly(o, nil)
+		s.Desired, s.Scale.Min, s.Scale.Max = n, n, n
+		tries = append(tries, Alternative{fmt.Sprintf("%d instances", n), s})
+	}
+	return tries
+}
+
+// plainly is o without any of Weir's own clamps, scaled by one policy.
+func plainly(o Options, p scale.Policy) Options {
+	o.Scale = scale.Options{Min: max(o.Scale.Min, 1), Max: o.Scale.Max, Policies: []scale.Policy{p}}
+	if p == nil {
+		o.Scale.Policies = nil
+	}
+	o.Desired = max(o.Desired, o.Scale.Min)
+	return o
+}
+
+// asgTries are utilizations to track.
+func asgTries(o Options) (tries []Alternative) {
+	for _, v := range []float64{20, 30, 40, 50, 60, 70, 80} {
+		for _, least := range leasts(o) {
+			s := o
+			s.Scale.Min = least
+			s = plainly(s, &Lagged{
+				Policy: &tracking{Metric: scale.CPUUtilization, Value: v, low: 0.7}, Period: time.Minute, Delay: time.Minute, Sync: time.Minute,
+			})
+			tries = append(tries, Alternative{fmt.Sprintf("%g %% utilization, min %d", v, least), s})
+		}
+	}
+	return tries
+}
+
+// leasts are minimum sizes that users would try: some keep a floor under a policy that is too slow.
+func leasts(o Options) []int {
+	out := []int{1}
+	for _, n := range []int{2, 4, 8, 16, 32} {
+		if n <= o.Scale.Max/2 {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// tracking is AWS's target tracking on an average of the ready instances, looked at once a minute: out when three points in a row are above the
+// target, in when fifteen are below low times the target.
+type tracking struct {
+	Metric string
+	Value  float64
+	low    float64
+
+	high, quiet int
+}
+
+func (t *tracking) Name() string { return "asg " + t.Metric }
+
+func (t *tracking) Propose(obs *scale.Observation) scale.Proposal {
+	p := scale.Proposal{Policy: t.Name(), Desired: obs.Desired}
+	sum, n, warming := 0.0, 0, false
+	for i := range obs.Instances {
+		in := &obs.Instances[i]
+		switch v, known := in.Metrics[t.Metric]; {
+		case in.State != "ready":
+			warming = warming || in.State != "draining"
+		case known:
+			sum += v
+			n++
+		}
+	}
+	if n == 0 {
+		p.Abstain, p.Why = true, "no data"
+		return p
+	}
+	average := sum / float64(n)
+	t.high, t.quiet = streak(t.high, average > t.Value), streak(t.quiet, average < t.low*t.Value)
+	wanted := int(math.Ceil(float64(n) * average / t.Value))
+	switch {
+	case t.high >= 3:
+		p.Desired = max(obs.Desired, wanted)
+	case t.quiet >= 15 && !warming:
+		p.Desired = min(obs.Desired, max(wanted, 1))
+	}
+	p.Why = fmt.Sprintf("%.1f on average of %d", average, n)
+	return p
+}
+
+func streak(n int, goesOn bool) int {
+	if !goesOn {
+		return 0
+	}
+	return n + 1
+}
+
+// Oracle is a lower bound of what any schedule costs, even one that knows the future: every request keeps a slot busy for its service time, so the
+// instances together run at least for the sum of the services divided by the slots of one. Boots, model switches and
+// the time between two requests come on top for everybody; no schedule is below this.
+func Oracle(o Options, requests []Request) *Result {
+	o.Name = "oracle"
+	r := newResult(o)
+	var work time.Duration
+	for _, q := range requests {
+		d := q.Service
+		if d == 0 && o.Service != nil {
+			d = o.Service(q)
+		}
+		work += d
+		r.waited(0, 0)
+		r.answered(d)
+		r.Span = max(r.Span, q.At+d)
+	}
+	r.Requests, r.Kept = len(requests), 1
+	r.InstanceHours = work.Hours() / float64(max(o.Slots, 1))
+	r.Cost = r.InstanceHours * o.Price
+	return r
+}
