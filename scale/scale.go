@@ -48,6 +48,20 @@ type Instance struct {
 	Market   string             `json:"market,omitempty"` // on_demand or spot
 	Zone     string             `json:"zone,omitempty"`
 	Metrics  map[string]float64 `json:"metrics,omitempty"` // cpu_utilization in percent of one core, memory_bytes, …
+
+	// What the hpa policy reads besides; without them State, Started and Ready say enough.
+
+	Phase          string             `json:"phase,omitempty"`          // as a pod's: Pending, Running, Succeeded or Failed; empty goes by State
+	ReadyCondition Condition          `json:"ready_condition,omitzero"` // whether it passes its readiness check, and since when; empty goes by State
+	Sampled        time.Time          `json:"sampled,omitzero"`         // when Metrics were measured; zero: at the time of the observation
+	SampleWindow   float64            `json:"sample_window,omitempty"`  // seconds before Sampled that Metrics cover
+	Requests       map[string]float64 `json:"requests,omitempty"`       // what it has been given of a resource: cpu in cores, memory in bytes
+}
+
+// Condition is a readiness check's result and its last change, as the Ready condition of a pod.
+type Condition struct {
+	Status         string    `json:"status"`                   // True, False or Unknown
+	LastTransition time.Time `json:"last_transition,omitzero"` // when Status last changed
 }
 
 // Sample sums up a measured distribution. Count 0 means that nothing was measured yet.
