@@ -11,6 +11,7 @@ import (
 // Result is what a run's users and owner would have seen.
 type Result struct {
 	Policy        string        `json:"policy"`
+	Setting       string        `json:"-"` // that a baseline was tuned to
 	Requests      int           `json:"requests"`
 	Lost          int           `json:"lost"` // refused: the queue was full or they waited too long
 	Wait          Times         `json:"-"`

@@ -1,0 +1,95 @@
+package sim
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// runJSON is a run as programs read it.
+type runJSON struct {
+	*Result
+	Setting  string  `json:"setting,omitempty"`
+	WaitMean float64 `json:"wait_mean_s"`
+	WaitP50  float64 `json:"wait_p50_s"`
+	WaitP95  float64 `json:"wait_p95_s"`
+	WaitP99  float64 `json:"wait_p99_s"`
+	WaitMax  float64 `json:"wait_max_s"`
+	P50      float64 `json:"latency_p50_s"`
+	P95      float64 `json:"latency_p95_s"`
+	P99      float64 `json:"latency_p99_s"`
+	Seconds  float64 `json:"span_s"`
+}
+
+// WriteJSON writes runs for programs: {"runs": [...]}. Names that end in _s are seconds.
+func WriteJSON(w io.Writer, runs []*Result) error {
+	out := struct {
+		Runs []runJSON `json:"runs"`
+	}{Runs: make([]runJSON, len(runs))}
+	for i, r := range runs {
+		out.Runs[i] = r.forJSON()
+	}
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(out)
+}
+
+func (r *Result) forJSON() runJSON {
+	q := func(t *Times, p float64) float64 { return t.Quantile(p).Seconds() }
+	return runJSON{
+		Result: r, Setting: r.Setting, WaitMean: r.Wait.Mean().Seconds(), WaitP50: q(&r.Wait, .5), WaitP95: q(&r.Wait, .95), WaitP99: q(&r.Wait, .99),
+		WaitMax: r.Wait.Max().Seconds(), P50: q(&r.Latency, .5), P95: q(&r.Latency, .95), P99: q(&r.Latency, .99), Seconds: r.Span.Seconds(),
+	}
+}
+
+// WriteTable writes runs for people, a line each.
+func WriteTable(w io.Writer, runs []*Result) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "policy\trequests\tlost\twait p50\tp95\tp99\tlatency p95\tkept\tinst-hours\tcost\tof first\tchanges\tcold starts\t")
+	for _, r := range runs {
+		of := "-"
+		if first := runs[0].Cost; first > 0 {
+			of = fmt.Sprintf("%.2f", r.Cost/first)
+		}
+		wait := func(q float64) string { return short(r.Wait.Quantile(q)) }
+		fmt.Fprintf(t, "%s\t%d\t%d\t%s\t%s\t%s\t%s\t%.2f %%\t%.1f\t%.2f\t%s\t%d\t%d\t\n", r.Policy, r.Requests, r.Lost, wait(.5), wait(.95), wait(.99),
+			short(r.Latency.Quantile(.95)), 100*r.Kept, r.InstanceHours, r.Cost, of, r.Changes, r.ColdStarts)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	var notes strings.Builder
+	for _, r := range runs {
+		if r.Setting != "" {
+			fmt.Fprintf(&notes, "%s: %s\n", r.Policy, r.Setting)
+		}
+		if r.Switches > 0 {
+			fmt.Fprintf(&notes, "%s: %d times a target loaded another model first\n", r.Policy, r.Switches)
+		}
+		if r.PromptTokens > 0 {
+			fmt.Fprintf(&notes, "%s: %.1f %% of the prompts' tokens were remembered\n", r.Policy, 100*float64(r.CachedTokens)/float64(r.PromptTokens))
+		}
+	}
+	_, err := io.WriteString(w, notes.String())
+	return err
+}
+
+// short writes a duration with three digits.
+func short(d time.Duration) string {
+	switch {
+	case d == 0:
+		return "0"
+	case d < time.Millisecond:
+		return fmt.Sprintf("%.3g µs", float64(d)/1e3)
+	case d < time.Second:
+		return fmt.Sprintf("%.3g ms", float64(d)/1e6)
+	case d < 2*time.Minute:
+		return fmt.Sprintf("%.3g s", d.Seconds())
+	case d < 2*time.Hour:
+		return fmt.Sprintf("%.3g min", d.Minutes())
+	}
+	return fmt.Sprintf("%.3g h", d.Hours())
+}
