@@ -45,11 +45,18 @@ func (c *Counter) Add(now time.Time, n uint64) {
 func (c *Counter) Sum(now time.Time, span time.Duration) uint64 {
 	c.advance(now)
 	n := min(max(int64(span/c.bucket), 1), int64(len(c.counts)))
-	var sum uint64
-	for i := range n {
-		if b := c.head - i; b >= 0 {
-			sum += c.counts[b%int64(len(c.counts))]
-		}
+	all := int64(len(c.counts))
+	end := c.head%all + 1
+	from := end - n
+	if from < 0 { // the window goes on at the ring's other end
+		return total(c.counts[from+all:]) + total(c.counts[:end])
+	}
+	return total(c.counts[from:end])
+}
+
+func total(counts []uint64) (sum uint64) {
+	for _, n := range counts {
+		sum += n
 	}
 	return sum
 }
