@@ -1,6 +1,7 @@
 package scale
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -225,16 +226,35 @@ func (h *HPA) Restore(s HPAState) {
 	h.state = s
 }
 
+// MarshalJSON writes what h carries over, and not its options.
+func (h *HPA) MarshalJSON() ([]byte, error) { return json.Marshal(h.state) }
+
+// UnmarshalJSON makes h, which keeps its options, go on from what MarshalJSON wrote.
+func (h *HPA) UnmarshalJSON(text []byte) error {
+	var s HPAState
+	if err := json.Unmarshal(text, &s); err != nil {
+		return fmt.Errorf("read the state of an hpa policy: %w", err)
+	}
+	h.state = s
+	return nil
+}
+
 // Propose evaluates the metrics every SyncPeriod, and repeats its last answer in between. It abstains when no metric can
 // be evaluated, or when some cannot and the others would scale in.
 func (h *HPA) Propose(obs *Observation) Proposal {
-	now := obs.Time
+	due := h.due(obs.Time)
 	h.follow(obs)
-	if since := now.Sub(h.state.Synced); h.state.Synced.IsZero() || since < 0 || since >= h.o.SyncPeriod {
-		h.state.Synced = now
+	if due {
+		h.state.Synced = obs.Time
 		h.state.Last = h.sync(obs)
 	}
 	return h.state.Last
+}
+
+// due reports whether an evaluation is due: every SyncPeriod, and when the clock was set back.
+func (h *HPA) due(now time.Time) bool {
+	since := now.Sub(h.state.Synced)
+	return h.state.Synced.IsZero() || since >= h.o.SyncPeriod || now.Before(h.state.Seen)
 }
 
 // follow records what came of the last proposal as a scale event. What others did to the capacity is none, as kubectl
@@ -242,7 +262,7 @@ func (h *HPA) Propose(obs *Observation) Proposal {
 func (h *HPA) follow(obs *Observation) {
 	s := &h.state
 	if obs.Time.Before(s.Seen) { // the clock was set back: what seems to lie ahead proves nothing
-		s.Synced, s.Recommendations, s.Up, s.Down = time.Time{}, s.Recommendations[:0], s.Up[:0], s.Down[:0]
+		s.Recommendations, s.Up, s.Down = s.Recommendations[:0], s.Up[:0], s.Down[:0]
 	} else if !s.Seen.IsZero() && !s.Last.Abstain {
 		switch was, is, asked := s.Current, obs.Desired, s.Last.Desired; {
 		case is > was && asked > was:
