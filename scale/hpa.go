@@ -1,7 +1,6 @@
 package scale
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -224,19 +223,6 @@ func (h *HPA) State() HPAState {
 func (h *HPA) Restore(s HPAState) {
 	s.Recommendations, s.Up, s.Down = slices.Clone(s.Recommendations), slices.Clone(s.Up), slices.Clone(s.Down)
 	h.state = s
-}
-
-// MarshalJSON writes what h carries over, and not its options.
-func (h *HPA) MarshalJSON() ([]byte, error) { return json.Marshal(h.state) }
-
-// UnmarshalJSON makes h, which keeps its options, go on from what MarshalJSON wrote.
-func (h *HPA) UnmarshalJSON(text []byte) error {
-	var s HPAState
-	if err := json.Unmarshal(text, &s); err != nil {
-		return fmt.Errorf("read the state of an hpa policy: %w", err)
-	}
-	h.state = s
-	return nil
 }
 
 // Propose evaluates the metrics every SyncPeriod, and repeats its last answer in between. It abstains when no metric can

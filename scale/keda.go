@@ -59,14 +59,13 @@ type KEDATrigger struct {
 	MetricType          string  // AverageValue, which is the default, or Value; cpu and memory: Utilization (the default) or AverageValue
 	Request             float64 // cpu, memory: what an instance requests of it when it does not say so: cores, bytes
 
-	Start, End      KEDASchedule   // cron
-	Timezone        *time.Location // cron
-	DesiredReplicas int            // cron: above 0
+	Start, End      KEDASchedule // cron, in the time zone of the trigger
+	DesiredReplicas int          // cron: above 0
 }
 
 // KEDASchedule is a cron expression, or anything else that comes again.
 type KEDASchedule interface {
-	Next(after time.Time) time.Time // the next time strictly after this one, in its time zone
+	Next(after time.Time) (t time.Time, ok bool) // the next time strictly after this one; false: never again
 }
 
 // The behaviors of a KEDAFallback.
@@ -226,8 +225,8 @@ func (t *KEDATrigger) check() error {
 		}
 	case KEDACron:
 		switch {
-		case t.Start == nil || t.End == nil || t.Timezone == nil:
-			return errors.New("a cron trigger needs start, end and timezone")
+		case t.Start == nil || t.End == nil:
+			return errors.New("a cron trigger needs start and end")
 		case t.DesiredReplicas <= 0:
 			return fmt.Errorf("desiredReplicas %d: want above 0", t.DesiredReplicas)
 		}
@@ -277,11 +276,11 @@ func (k *KEDA) Restore(s KEDAState) {
 	k.state = s
 }
 
-// MarshalJSON writes what k carries over, and not its options.
-func (k *KEDA) MarshalJSON() ([]byte, error) { return json.Marshal(k.State()) }
+// SaveState returns what k carries over, as JSON.
+func (k *KEDA) SaveState() ([]byte, error) { return json.Marshal(k.State()) }
 
-// UnmarshalJSON makes k, which keeps its options, go on from what MarshalJSON wrote.
-func (k *KEDA) UnmarshalJSON(text []byte) error {
+// RestoreState makes k go on from what SaveState returned.
+func (k *KEDA) RestoreState(text []byte) error {
 	var s KEDAState
 	if err := json.Unmarshal(text, &s); err != nil {
 		return fmt.Errorf("read the state of a keda policy: %w", err)

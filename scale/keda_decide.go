@@ -216,8 +216,9 @@ func (t *KEDATrigger) read(obs *Observation) (l kedaLook) {
 
 // within reports whether the time lies between Start and End: the next End comes before the next Start.
 func (t *KEDATrigger) within(now time.Time) bool {
-	now = now.In(t.Timezone)
-	return !t.Start.Next(now).Before(t.End.Next(now))
+	end, ends := t.End.Next(now)
+	start, starts := t.Start.Next(now)
+	return ends && (!starts || !start.Before(end))
 }
 
 // fallback stands in for a value that could not be had: as if the metric asked for so many instances.

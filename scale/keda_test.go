@@ -1,7 +1,6 @@
 package scale
 
 import (
-	"encoding/json"
 	"reflect"
 	"strings"
 	"testing"
@@ -13,12 +12,13 @@ type hourly struct {
 	every, from int // hours: from, from+every, …
 	minute      int
 	weekday     int // -1: any
+	zone        *time.Location
 }
 
-func (h hourly) Next(after time.Time) time.Time {
-	for t := after.Truncate(time.Minute).Add(time.Minute); ; t = t.Add(time.Minute) {
+func (h hourly) Next(after time.Time) (time.Time, bool) {
+	for t := after.In(h.zone).Truncate(time.Minute).Add(time.Minute); ; t = t.Add(time.Minute) {
 		if t.Minute() == h.minute && t.Hour()%h.every == h.from && (h.weekday < 0 || int(t.Weekday()) == h.weekday) {
-			return t
+			return t, true
 		}
 	}
 }
@@ -223,8 +223,11 @@ func TestKEDAPolling(t *testing.T) {
 
 // TestKEDACron holds the values of KEDA 2.21, pkg/scalers/cron_scaler_test.go: 10 on Thursdays, and 10 in even hours.
 func TestKEDACron(t *testing.T) {
-	thursdays := KEDATrigger{Type: KEDACron, Start: hourly{24, 0, 0, 4}, End: hourly{24, 23, 59, 4}, Timezone: time.UTC, DesiredReplicas: 10}
-	evenHours := KEDATrigger{Type: KEDACron, Start: hourly{2, 0, 0, -1}, End: hourly{2, 1, 0, -1}, Timezone: time.UTC, DesiredReplicas: 10}
+	thursdays := KEDATrigger{Type: KEDACron, Start: hourly{24, 0, 0, 4, time.UTC}, End: hourly{24, 23, 59, 4, time.UTC}, DesiredReplicas: 10}
+	evenHoursIn := func(zone *time.Location) KEDATrigger {
+		return KEDATrigger{Type: KEDACron, Start: hourly{2, 0, 0, -1, zone}, End: hourly{2, 1, 0, -1, zone}, DesiredReplicas: 10}
+	}
+	evenHours := evenHoursIn(time.UTC)
 	for h := range 8 * 24 {
 		now := epoch.Add(time.Duration(h)*time.Hour + 7*time.Minute)
 		if got, want := thursdays.read(&Observation{Time: now}), now.Weekday() == time.Thursday; got.active != want || (got.value == 10) != want {
@@ -236,7 +239,7 @@ func TestKEDACron(t *testing.T) {
 	}
 	// In Kolkata, 5:30 ahead, an even hour begins at half past.
 	kolkata := time.FixedZone("Asia/Kolkata", int((5*time.Hour + 30*time.Minute).Seconds()))
-	evenHours.Timezone = kolkata
+	evenHours = evenHoursIn(kolkata)
 	if got := evenHours.read(&Observation{Time: epoch.Add(45 * time.Minute)}); !got.active {
 		t.Errorf("06:15 in Kolkata is not taken for an even hour: %+v", got)
 	}
@@ -244,7 +247,7 @@ func TestKEDACron(t *testing.T) {
 		t.Errorf("05:45 in Kolkata is taken for an even hour: %+v", got)
 	}
 	// The HPA makes ten of it, doubling: 1, 4, 8, 10.
-	evenHours.Timezone = time.UTC
+	evenHours = evenHoursIn(time.UTC)
 	k := keda(t, KEDAOptions{Triggers: []KEDATrigger{evenHours}})
 	desired := 0
 	for second := range 60 {
@@ -303,11 +306,11 @@ func TestKEDAGoesOn(t *testing.T) {
 			value = 60
 		}
 		b := keda(t, o)
-		text, err := json.Marshal(a)
+		text, err := a.SaveState()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := json.Unmarshal(text, b); err != nil {
+		if err := b.RestoreState(text); err != nil {
 			t.Fatal(err)
 		}
 		pa, pb := ask(a, second, desired, value), ask(b, second, desired, value)
@@ -345,8 +348,8 @@ func TestKEDAOptions(t *testing.T) {
 		{KEDAOptions{Triggers: []KEDATrigger{{Type: KEDAPrometheus, Threshold: 1}}}, "needs a query"},
 		{KEDAOptions{Triggers: []KEDATrigger{{Type: KEDAMetric, Threshold: 1}}}, "needs the name of a metric"},
 		{KEDAOptions{Triggers: []KEDATrigger{{Type: KEDAQueue}}}, "want above 0"},
-		{KEDAOptions{Triggers: []KEDATrigger{{Type: KEDACron, DesiredReplicas: 1}}}, "needs start, end and timezone"},
-		{KEDAOptions{Triggers: []KEDATrigger{{Type: KEDACron, Start: hourly{}, End: hourly{}, Timezone: time.UTC}}}, "desiredReplicas 0"},
+		{KEDAOptions{Triggers: []KEDATrigger{{Type: KEDACron, DesiredReplicas: 1}}}, "needs start and end"},
+		{KEDAOptions{Triggers: []KEDATrigger{{Type: KEDACron, Start: hourly{}, End: hourly{}}}}, "desiredReplicas 0"},
 	} {
 		_, err := NewKEDA(c.o)
 		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {

@@ -132,11 +132,11 @@ func (k *Knative) Restore(s KnativeState) {
 	k.state = s
 }
 
-// MarshalJSON writes what k carries over, and not its options.
-func (k *Knative) MarshalJSON() ([]byte, error) { return json.Marshal(k.state) }
+// SaveState returns what k carries over, as JSON.
+func (k *Knative) SaveState() ([]byte, error) { return json.Marshal(k.state) }
 
-// UnmarshalJSON makes k, which keeps its options, go on from what MarshalJSON wrote.
-func (k *Knative) UnmarshalJSON(text []byte) error {
+// RestoreState makes k go on from what SaveState returned.
+func (k *Knative) RestoreState(text []byte) error {
 	var s KnativeState
 	if err := json.Unmarshal(text, &s); err != nil {
 		return fmt.Errorf("read the state of a knative policy: %w", err)

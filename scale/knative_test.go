@@ -1,7 +1,6 @@
 package scale
 
 import (
-	"encoding/json"
 	"reflect"
 	"strings"
 	"testing"
@@ -188,11 +187,11 @@ func TestKnativeGoesOn(t *testing.T) {
 			running = 0
 		}
 		b := knative(t, o)
-		text, err := json.Marshal(a)
+		text, err := a.SaveState()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := json.Unmarshal(text, b); err != nil {
+		if err := b.RestoreState(text); err != nil {
 			t.Fatal(err)
 		}
 		pa, pb := load(a, second, desired, running), load(b, second, desired, running)
