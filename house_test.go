@@ -23,6 +23,7 @@ var table = []struct {
 	{"values", map[string]string{
 		"target": "",
 		"window": "",
+		"trace":  "",
 	}},
 	{"decisions", map[string]string{ // no I/O, no clock, no log, no goroutine
 		"h1":         "",
@@ -75,7 +76,7 @@ var table = []struct {
 }
 
 // pure folders may not reach for the world: time is an argument there.
-var pure = []string{"target", "window", "h1", "route", "admit", "balance", "health", "session", "proxyproto", "scale", "forecast", "alarm", "money", "fleet/plan"}
+var pure = []string{"target", "window", "trace", "h1", "route", "admit", "balance", "health", "session", "proxyproto", "scale", "forecast", "alarm", "money", "fleet/plan"}
 
 var impure = []string{"net", "net/http", "os", "os/exec", "log", "log/slog", "io/fs", "syscall", "context"}
 

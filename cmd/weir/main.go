@@ -40,6 +40,7 @@ type cli struct {
 	Check   checkCmd   `cmd:"" help:"Check a config: every mistake, each with its line and a remedy."`
 	Demo    demoCmd    `cmd:"" help:"Watch Weir balance, hold and scale on this machine, nothing to write."`
 	Load    loadCmd    `cmd:"" help:"Send an open-loop load and report what users would have seen."`
+	Trace   traceCmd   `cmd:"" help:"Say what a recorded trace holds: its format, rates, times and what had to be assumed."`
 	Infer   inferCmd   `cmd:"" help:"Run a small inference server: images, chat and predictions."`
 	Status  statusCmd  `cmd:"" help:"Show pools, targets, instances and queues of a running Weir."`
 	Logs    logsCmd    `cmd:"" help:"Show what an instance wrote."`

@@ -1,0 +1,517 @@
+package trace
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// role is what a column is for.
+type role uint8
+
+const (
+	noRole role = iota
+	roleTime
+	roleEnd
+	roleService
+	roleTotal
+	roleWait
+	roleIn
+	roleOut
+	roleModel
+	rolePrefix
+	roleTenant
+	roleMethod
+	rolePath
+	roleQuery
+	roleStatus
+	roleBytes
+	roleSteps
+	roleImages
+	roleLoras
+	roleCount
+	roleAttempts
+	nRoles
+)
+
+var roleNames = [nRoles]string{"", "time", "end", "service", "total", "wait", "in", "out", "model", "prefix", "tenant", "method", "path", "query",
+	"status", "bytes", "steps", "images", "loras", "count", "attempts"}
+
+// Roles are what a column may be for, as Options.Columns names it. The time is that of a request's begin, or its end; "total" is the
+// whole time from one to the other, "service" that without "wait".
+func Roles() []string { return slices.Clone(roleNames[1:]) }
+
+func roleList() string { return strings.Join(roleNames[1:], ", ") }
+
+func roleOf(name string) (role, bool) {
+	i := slices.Index(roleNames[:], name)
+	return role(max(i, 0)), i > 0
+}
+
+// known are the names columns have in the wild, in lower case and without what is not a letter or digit; times also without a unit behind.
+var known = func() map[string]role {
+	m := map[string]role{}
+	for r, names := range map[role]string{
+		roleTime:     "timestamp time ts date datetime arrival arrivaltime arrivaltimestamp arrivedat start starttime starttimestamp begin createdat gmtcreate eventtime requestedat receivedat requesttimestamp period",
+		roleEnd:      "end endtime endtimestamp finishedat completedat timelocal timeiso8601 msec",
+		roleService:  "service servicetime exectime execution executiontime processingtime gputime runtime upstreamresponsetime",
+		roleTotal:    "total duration latency responsetime elapsed elapsedtime requesttime requestduration",
+		roleWait:     "wait waittime queue queuetime queueing queuewait",
+		roleIn:       "in input inputlength inputtokens inputtokencount contexttokens prompttokens numinputtokens numprompttokens numprefilltokens requesttokens",
+		roleOut:      "out output outputlength outputtokens outputtokencount generatedtokens completiontokens numoutputtokens numdecodetokens responsetokens",
+		roleModel:    "model modelname modelid checkpoint checkpointmodelversionid",
+		rolePrefix:   "prefix prefixes hashids blockhashes prefixhashes",
+		roleTenant:   "tenant tenantid groupid user userid customer customerid account accountid",
+		roleMethod:   "method requestmethod httpmethod verb",
+		rolePath:     "path url uri requesturi requestpath",
+		roleQuery:    "query querystring args",
+		roleStatus:   "status statuscode httpstatus predictstatus",
+		roleBytes:    "bytes bytesout bodybytessent bytessent responsebytes responsesize",
+		roleSteps:    "steps numinferencesteps inferencesteps samplingsteps",
+		roleImages:   "images numimages numimagesperprompt",
+		roleLoras:    "loras numlora numloras",
+		roleCount:    "count requests requestcount numrequests",
+		roleAttempts: "attempts",
+	} {
+		for n := range strings.FieldsSeq(names) {
+			m[n] = r
+		}
+	}
+	return m
+}()
+
+// unitNames end a column's name.
+var unitNames = []struct {
+	name string
+	unit time.Duration
+}{
+	{"milliseconds", time.Millisecond}, {"microseconds", time.Microsecond}, {"nanoseconds", time.Nanosecond},
+	{"millis", time.Millisecond}, {"micros", time.Microsecond}, {"nanos", time.Nanosecond},
+	{"seconds", time.Second}, {"secs", time.Second}, {"sec", time.Second}, {"minutes", time.Minute},
+	{"ms", time.Millisecond}, {"us", time.Microsecond}, {"ns", time.Nanosecond}, {"s", time.Second},
+}
+
+// column is what a column holds.
+type column struct {
+	name string
+	role role
+	unit time.Duration // that its name tells, of a time
+}
+
+// columnOf tells by a column's name what it holds.
+func columnOf(name string, by map[string]string) column {
+	c := column{name: name}
+	for r, n := range by {
+		if strings.EqualFold(strings.TrimSpace(n), strings.TrimSpace(name)) {
+			c.role, _ = roleOf(r)
+		}
+	}
+	plain := strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'A' && r <= 'Z':
+			return r + 'a' - 'A'
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9', r >= 0x80:
+			return r
+		}
+		return -1
+	}, name)
+	found, ok := known[plain]
+	if !ok || c.role != noRole {
+		for _, u := range unitNames {
+			stem, cut := strings.CutSuffix(plain, u.name)
+			if !cut {
+				continue
+			}
+			if r := known[stem]; c.role == noRole && r.timed() {
+				found, c.unit = r, u.unit
+			} else if c.role.timed() && strings.HasSuffix(strings.ToLower(name), "_"+u.name) {
+				c.unit = u.unit
+			}
+			if c.unit != 0 {
+				break
+			}
+		}
+	}
+	if plain == "requesttime" || plain == "upstreamresponsetime" || plain == "msec" { // nginx's count seconds
+		c.unit = time.Second
+	}
+	if c.role == noRole {
+		if r, _ := roleOfValue(by, found); !r {
+			c.role = found
+		}
+	}
+	return c
+}
+
+// roleOfValue says whether the user gave another column a role.
+func roleOfValue(by map[string]string, r role) (bool, string) {
+	name, given := by[roleNames[r]]
+	return given, name
+}
+
+func (r role) timed() bool { return r >= roleTime && r <= roleWait }
+
+// layout is how the rows of a trace become requests.
+type layout struct {
+	t       *Reader
+	columns []column
+	weir    bool // Weir's own access log
+	clock   clock
+
+	strings map[string]string // seen before
+	arena   []uint64          // for prefixes
+
+	rows    int
+	filled  [nRoles]int
+	missing [nRoles]int32 // the first row without
+	failed  int           // requests that did not succeed
+
+	// Of the row being read.
+	has                         uint32 // a bit for each role
+	when                        int64
+	service, total, wait        time.Duration
+	attempts                    int64
+	query                       string
+	warnedService, warnedStatus bool
+}
+
+// settle checks the columns of a trace.
+func (l *layout) settle(line int, what string) error {
+	var first [nRoles]string
+	var names []string
+	for _, c := range l.columns {
+		names = append(names, c.name)
+		if c.role == noRole {
+			continue
+		}
+		if other := first[c.role]; other != "" {
+			return l.t.errorf(line, "%s %q and %q could both be the %s of a request; name the one to take: --column %s=%s",
+				what, clip(other), clip(c.name), roleNames[c.role], roleNames[c.role], clip(c.name))
+		}
+		first[c.role] = c.name
+	}
+	for r, n := range l.t.o.Columns {
+		if !slices.ContainsFunc(names, func(name string) bool { return strings.EqualFold(strings.TrimSpace(name), strings.TrimSpace(n)) }) {
+			return l.t.errorf(line, "there is no %s %q to take as %s, only %s", what, clip(n), r, quoted(names))
+		}
+	}
+	if first[roleTime] == "" && first[roleEnd] == "" {
+		return l.t.errorf(line, "no %s says when a request came. It has %s; it needs one such as timestamp, time or gmt_create, or name it: --column time=NAME",
+			what, quoted(names))
+	}
+	for r := roleTime; r < nRoles; r++ {
+		if first[r] != "" {
+			l.t.used = append(l.t.used, roleNames[r]+"="+first[r])
+		}
+	}
+	l.t.kind = Plain
+	switch {
+	case first[roleOut] != "":
+		l.t.kind = Chat
+	case first[roleSteps] != "" || first[roleImages] != "":
+		l.t.kind = Image
+	}
+	l.clock.mooncake = first[roleIn] != "" && first[roleOut] != "" && first[rolePrefix] != ""
+	return nil
+}
+
+// quoted lists names for a message, and not more than a line holds.
+func quoted(names []string) string {
+	const most = 12
+	q := make([]string, 0, most+1)
+	for i, n := range names {
+		if i == most {
+			q = append(q, "…")
+			break
+		}
+		q = append(q, strconv.Quote(clip(n)))
+	}
+	return strings.Join(q, ", ")
+}
+
+// begin starts a row.
+func (l *layout) begin() {
+	l.has, l.service, l.total, l.wait, l.attempts, l.query = 0, 0, 0, 0, 0, ""
+}
+
+// maxTokens is more than any model reads or writes, and maxService longer than any request works: larger numbers are another column.
+const (
+	maxTokens  = 1e9
+	maxService = 7 * 24 * time.Hour
+	maxSmall   = 1<<15 - 1
+	maxBytes   = 1 << 50
+)
+
+// set takes a value of the row.
+func (l *layout) set(it *item, c *column, v []byte) error {
+	if c.role == noRole {
+		return nil
+	}
+	v = trim(v)
+	if len(v) == 0 || string(v) == "null" || string(v) == "-" && c.role != rolePath {
+		if c.role == roleTime || c.role == roleEnd {
+			return fmt.Errorf("%s is empty; remove the row or fill it in", c.name)
+		}
+		return nil
+	}
+	l.has |= 1 << c.role
+	switch c.role {
+	case roleTime, roleEnd:
+		at, err := l.clock.read(v, l.t, c, int(it.Line))
+		if err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
+		}
+		if c.role == roleTime || l.has&(1<<roleTime) == 0 {
+			l.when = at
+		}
+		if c.role == roleTime && l.has&(1<<roleEnd) != 0 {
+			l.has &^= 1 << roleEnd
+		}
+	case roleService, roleTotal, roleWait:
+		d, err := l.span(v, c, int(it.Line))
+		if err != nil {
+			return err
+		}
+		*map3(c.role, &l.service, &l.total, &l.wait) = d
+	case roleIn, roleOut:
+		n, err := whole(c, v, maxTokens)
+		if err != nil {
+			return err
+		}
+		if c.role == roleIn {
+			it.In = int32(n)
+		} else {
+			it.Out = int32(n)
+		}
+	case roleSteps, roleImages, roleLoras:
+		n, err := whole(c, v, maxSmall)
+		if err != nil {
+			return err
+		}
+		*map3(c.role, &it.Steps, &it.Images, &it.Loras) = int16(n)
+	case roleBytes:
+		n, err := whole(c, v, maxBytes)
+		if err != nil {
+			return err
+		}
+		it.Bytes = n
+	case roleAttempts:
+		var err error
+		l.attempts, err = whole(c, v, maxSmall)
+		return err
+	case roleModel:
+		it.Model = l.intern(v)
+	case roleTenant:
+		it.Tenant = l.intern(v)
+	case roleMethod:
+		it.Method = l.intern(v)
+	case rolePath:
+		it.Path = l.intern(v)
+	case roleQuery:
+		l.query = string(v)
+	case roleStatus:
+		return l.status(it, c, v)
+	case rolePrefix:
+		var err error
+		it.Prefix, err = l.prefix(c, v)
+		return err
+	}
+	return nil
+}
+
+// map3 picks the field of a role: the first, second or third of its group.
+func map3[T any](r role, a, b, c *T) *T {
+	switch r {
+	case roleService, roleSteps:
+		return a
+	case roleTotal, roleImages:
+		return b
+	}
+	return c
+}
+
+// whole reads a count, which some tools write as "63.0".
+func whole(c *column, v []byte, most float64) (int64, error) {
+	if len(v) < 10 {
+		n := int64(0)
+		digits := true
+		for _, b := range v {
+			if digits = b >= '0' && b <= '9'; !digits {
+				break
+			}
+			n = n*10 + int64(b-'0')
+		}
+		if digits && float64(n) <= most {
+			return n, nil
+		}
+	}
+	f, err := strconv.ParseFloat(string(v), 64)
+	if err != nil || !(f >= 0 && f <= most) || f != float64(int64(f)) {
+		return 0, fmt.Errorf("%s is %q, which it cannot be; write a whole number from 0 to %d", c.name, clip(v), int64(most))
+	}
+	return int64(f), nil
+}
+
+// span reads a length of time: a number, or one with a unit such as 350ms. nginx writes several when it tried several servers.
+func (l *layout) span(v []byte, c *column, line int) (time.Duration, error) {
+	bad := func(why string) error {
+		return fmt.Errorf("%s is %q, %s", c.name, clip(v), why)
+	}
+	if last := v[len(v)-1]; last >= 'a' && last <= 'z' {
+		d, err := time.ParseDuration(string(v))
+		if err != nil || d < 0 || d > maxService {
+			return 0, bad("which is no length of time from 0 to seven days; write 1.5s or 350ms, or a number")
+		}
+		return d, nil
+	}
+	unit := c.unit
+	if unit == 0 {
+		if unit = l.t.o.ServiceUnit; unit == 0 {
+			unit = time.Second
+			if !l.warnedService {
+				l.warnedService = true
+				l.t.warn(line, "%s has no unit in its name and is taken as seconds; if that is wrong, set --service-unit ms", c.name)
+			}
+		}
+	}
+	var d time.Duration
+	for part := range strings.FieldsFuncSeq(string(v), func(r rune) bool { return r == ',' || r == ':' || r == ' ' }) {
+		if part == "-" {
+			continue
+		}
+		f, err := strconv.ParseFloat(part, 64)
+		switch x := f * float64(unit); {
+		case err != nil || f != f:
+			return 0, bad("which is no number")
+		case f < 0:
+			return 0, bad("and nothing takes less than no time; mend or remove the row")
+		case x > float64(maxService):
+			return 0, bad("which would be longer than seven days; is its unit right? Set --service-unit")
+		default:
+			d += time.Duration(x)
+		}
+	}
+	return min(d, maxService), nil
+}
+
+func (l *layout) status(it *item, c *column, v []byte) error {
+	if v[0] >= '0' && v[0] <= '9' {
+		n, err := whole(c, v, 999)
+		if err != nil || n != 0 && n < 100 {
+			return fmt.Errorf("%s is %q, which is no status of HTTP; write a number from 100 to 599", c.name, clip(v))
+		}
+		it.Status = int16(n)
+		return nil
+	}
+	switch strings.ToLower(clip(v)) {
+	case "succeed", "succeeded", "success", "successful", "ok", "done", "completed", "finished", "true":
+		it.Status = 200
+	case "failed", "fail", "failure", "error", "false", "aborted", "timeout", "cancelled", "canceled":
+		it.Status = 500
+	default:
+		if !l.warnedStatus {
+			l.warnedStatus = true
+			l.t.warn(int(it.Line), "%s %q is neither success nor failure, and taken as unknown", c.name, clip(v))
+		}
+	}
+	return nil
+}
+
+// maxStrings bounds how many different strings are remembered to share their memory, and maxString the length of those kept whole.
+const (
+	maxStrings = 1 << 16
+	maxString  = 2 << 10
+)
+
+func (l *layout) intern(v []byte) string {
+	if s, ok := l.strings[string(v)]; ok {
+		return s
+	}
+	if len(v) > maxString {
+		v = v[:maxString]
+	}
+	s := strings.ToValidUTF8(string(v), "�")
+	if len(l.strings) < maxStrings {
+		l.strings[s] = s
+	}
+	return s
+}
+
+// prefix reads hashes: [1, 2, 3], "1 2 3", ["ab", "cd"].
+func (l *layout) prefix(c *column, v []byte) ([]uint64, error) {
+	const block = 1 << 13
+	start := len(l.arena)
+	for i := 0; i < len(v); {
+		if b := v[i]; b == ' ' || b == ',' || b == ';' || b == '|' || b == '[' || b == ']' || b == '"' || b == '\t' {
+			i++
+			continue
+		}
+		j := i
+		n, digits := uint64(0), true
+		for ; j < len(v) && !strings.ContainsRune(" ,;|[]\"\t", rune(v[j])); j++ {
+			digits = digits && v[j] >= '0' && v[j] <= '9' && j-i < 19
+			n = n*10 + uint64(v[j]-'0')
+		}
+		if v[i] == '{' || v[i] == '-' {
+			return nil, fmt.Errorf("%s is %q; write a list of hashes, such as [17, 42]", c.name, clip(v))
+		}
+		if !digits {
+			n = sum(v[i:j])
+		}
+		if len(l.arena) == cap(l.arena) {
+			grown := make([]uint64, len(l.arena)-start, max(block, 2*(len(l.arena)-start)))
+			copy(grown, l.arena[start:])
+			l.arena, start = grown, 0
+		}
+		l.arena = append(l.arena, n)
+		i = j
+	}
+	return l.arena[start:len(l.arena):len(l.arena)], nil
+}
+
+// finish makes the request of what the row had.
+func (l *layout) finish(it *item) error {
+	if l.has&(1<<roleTime|1<<roleEnd) == 0 {
+		return fmt.Errorf("no time, which the rows above have; mend or remove the row")
+	}
+	l.rows++
+	for r := roleService; r < nRoles; r++ {
+		if l.has&(1<<r) != 0 {
+			l.filled[r]++
+		} else if l.missing[r] == 0 {
+			l.missing[r] = it.Line
+		}
+	}
+	it.at, it.Wait, it.Service = l.when, l.wait, l.service
+	has := func(r role) bool { return l.has&(1<<r) != 0 }
+	if has(roleTotal) && !has(roleService) && !(l.weir && has(roleAttempts) && l.attempts == 0) {
+		it.Service = max(l.total-l.wait, 0)
+	}
+	if has(roleEnd) {
+		whole := l.total
+		if !has(roleTotal) {
+			whole = it.Service + it.Wait
+		}
+		it.at -= int64(whole)
+	}
+	if l.query != "" && !strings.Contains(it.Path, "?") {
+		it.Path += "?" + l.query
+	}
+	if it.Status >= 400 {
+		l.failed++
+	}
+	return nil
+}
+
+// trim removes spaces and one pair of quotes' worth of nothing else.
+func trim(v []byte) []byte {
+	for len(v) > 0 && (v[0] == ' ' || v[0] == '\t') {
+		v = v[1:]
+	}
+	for len(v) > 0 && (v[len(v)-1] == ' ' || v[len(v)-1] == '\t') {
+		v = v[:len(v)-1]
+	}
+	return v
+}

@@ -1,0 +1,264 @@
+package trace
+
+import (
+	"container/heap"
+	"fmt"
+	"math"
+	"math/bits"
+	"slices"
+	"time"
+)
+
+// sorter puts rows in the order of time that stand a little out of it. Rows in order go through a queue, late ones through a heap, so
+// that a sorted trace costs nothing.
+type sorter struct {
+	src    source
+	name   string
+	window int64
+
+	queue  []item
+	head   int
+	late   itemHeap
+	latest int64 // of all rows so far
+	any    bool
+	err    error // of the source, given after what waits
+
+	nLate     int
+	firstLate int32
+	farthest  int64
+}
+
+type itemHeap []item
+
+func (h itemHeap) Len() int { return len(h) }
+func (h itemHeap) Less(i, j int) bool {
+	return h[i].at < h[j].at || h[i].at == h[j].at && h[i].Line < h[j].Line
+}
+func (h itemHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
+func (h *itemHeap) Push(x any)   { *h = append(*h, x.(item)) }
+func (h *itemHeap) Pop() any {
+	last := (*h)[len(*h)-1]
+	*h = (*h)[:len(*h)-1]
+	return last
+}
+
+// peek is the next row, which stays. It is valid until the next call.
+func (s *sorter) peek() (*item, error) {
+	for s.err == nil {
+		if p := s.front(); p != nil && p.at <= s.latest-s.window {
+			return p, nil
+		}
+		s.err = s.read()
+	}
+	if p := s.front(); p != nil {
+		return p, nil
+	}
+	return nil, s.err
+}
+
+// next takes the next row.
+func (s *sorter) next(it *item) error {
+	p, err := s.peek()
+	if err != nil {
+		return err
+	}
+	*it = *p
+	if len(s.late) > 0 && p == &s.late[0] {
+		heap.Pop(&s.late)
+		return nil
+	}
+	s.queue[s.head] = item{} // lets go of what it points at
+	if s.head++; s.head == len(s.queue) {
+		s.queue, s.head = s.queue[:0], 0
+	}
+	return nil
+}
+
+func (s *sorter) front() *item {
+	switch queued := s.head < len(s.queue); {
+	case !queued && len(s.late) == 0:
+		return nil
+	case !queued:
+		return &s.late[0]
+	case len(s.late) == 0 || s.queue[s.head].at < s.late[0].at:
+		return &s.queue[s.head]
+	case s.queue[s.head].at == s.late[0].at && s.queue[s.head].Line < s.late[0].Line:
+		return &s.queue[s.head]
+	}
+	return &s.late[0]
+}
+
+// read takes one row from the source.
+func (s *sorter) read() error {
+	if s.head > 0 && len(s.queue) == cap(s.queue) && s.head >= len(s.queue)/2 {
+		n := copy(s.queue, s.queue[s.head:])
+		clear(s.queue[n:])
+		s.queue, s.head = s.queue[:n], 0
+	}
+	s.queue = append(s.queue, item{})
+	it := &s.queue[len(s.queue)-1]
+	if err := s.src.next(it); err != nil {
+		s.queue = s.queue[:len(s.queue)-1]
+		return err
+	}
+	if !s.any || it.at >= s.latest {
+		s.any, s.latest = true, it.at
+		return nil
+	}
+	behind := s.latest - it.at
+	row := *it
+	s.queue = s.queue[:len(s.queue)-1]
+	if behind > s.window {
+		hint := "sort the trace by time"
+		if s.window > 0 {
+			hint += fmt.Sprintf(", or allow more than %v of disorder", time.Duration(s.window))
+		}
+		return fmt.Errorf("%s:%d: this row is %v before one above it; %s", s.name, row.Line, time.Duration(behind), hint)
+	}
+	if s.nLate++; s.nLate == 1 {
+		s.firstLate = row.Line
+	}
+	s.farthest = max(s.farthest, behind)
+	heap.Push(&s.late, row)
+	return nil
+}
+
+// watch looks at rows in order for what is odd about them.
+type watch struct {
+	rows    int
+	last    int64
+	hashes  map[uint64]struct{} // of the rows at last
+	twins   int
+	twin    int32 // the first one's line
+	begin   int64
+	gaps    [8]gap // the longest, longest first
+	partial bool
+}
+
+// gap is a time without requests.
+type gap struct {
+	length int64
+	line   int32 // that ends it
+	at     int64 // when it begins
+}
+
+// look says whether a row equals one of the same time.
+func (w *watch) look(it *item) (twin bool) {
+	if w.rows++; w.rows == 1 {
+		w.begin, w.hashes = it.at, map[uint64]struct{}{}
+	} else if it.at != w.last {
+		clear(w.hashes)
+		w.gap(gap{it.at - w.last, it.Line, w.last})
+	} else {
+		_, twin = w.hashes[it.hash]
+	}
+	if twin {
+		if w.twins++; w.twins == 1 {
+			w.twin = it.Line
+		}
+	}
+	w.hashes[it.hash] = struct{}{}
+	w.last = it.at
+	return twin
+}
+
+func (w *watch) gap(g gap) {
+	if g.length <= w.gaps[len(w.gaps)-1].length {
+		return
+	}
+	i, _ := slices.BinarySearchFunc(w.gaps[:], g, func(a, b gap) int { // longest first
+		if a.length >= b.length {
+			return -1
+		}
+		return 1
+	})
+	copy(w.gaps[i+1:], w.gaps[i:len(w.gaps)-1])
+	w.gaps[i] = g
+}
+
+// odd are the gaps that may be holes in the recording: at least a minute, and fifty times the mean between requests.
+func (w *watch) odd() []gap {
+	if w.rows < 2 {
+		return nil
+	}
+	mean := (w.last - w.begin) / int64(w.rows-1)
+	n := 0
+	for n < len(w.gaps) && w.gaps[n].length >= max(int64(time.Minute), mean*50) {
+		n++
+	}
+	return w.gaps[:n]
+}
+
+// scaler repeats or thins the requests of a trace.
+type scaler struct {
+	o  *Options
+	in func(*item) error
+
+	ahead  item // the next row, when held
+	held   bool
+	copies itemHeap
+	recent float64 // the mean distance between rows of late, in nanoseconds
+	last   int64
+	n      int
+	err    error
+}
+
+// meanOver is about how many distances the mean is taken over.
+const meanOver = 16
+
+func (s *scaler) next(it *item) error {
+	if s.o.Scale == 1 {
+		return s.in(it)
+	}
+	for {
+		for !s.held && s.err == nil {
+			if s.err = s.in(&s.ahead); s.err == nil {
+				s.held = s.multiply()
+			}
+		}
+		if len(s.copies) > 0 && (!s.held || s.copies[0].at < s.ahead.at) {
+			*it = heap.Pop(&s.copies).(item)
+			return nil
+		}
+		if s.held {
+			*it, s.held = s.ahead, false
+			return nil
+		}
+		if s.err != nil {
+			return s.err
+		}
+	}
+}
+
+// multiply makes the copies of the row ahead and says whether it is taken itself.
+func (s *scaler) multiply() bool {
+	if s.n++; s.n > 1 {
+		weight := 1 / float64(min(s.n-1, meanOver))
+		s.recent += (float64(s.ahead.at-s.last) - s.recent) * weight
+	}
+	s.last = s.ahead.at
+	whole, part := math.Modf(s.o.Scale)
+	n := int(whole)
+	if chance(s.o.Seed, uint64(s.n), 0) < part {
+		n++
+	}
+	for k := 1; k < n; k++ {
+		c := s.ahead
+		c.at += int64(s.recent * chance(s.o.Seed, uint64(s.n), uint64(k)))
+		heap.Push(&s.copies, c)
+	}
+	return n > 0
+}
+
+// chance is a number from 0 to below 1 that belongs to the k-th draw of row n: SplitMix64's finaliser (Steele, Lea and Flood, OOPSLA
+// 2014) over them, so that a draw does not depend on which others were made.
+func chance(seed, n, k uint64) float64 {
+	x := seed ^ bits.RotateLeft64(n*0x9e3779b97f4a7c15, 17) ^ k*0xd1342543de82ef95
+	for range 2 {
+		x += 0x9e3779b97f4a7c15
+		x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+		x = (x ^ x>>27) * 0x94d049bb133111eb
+		x ^= x >> 31
+	}
+	return float64(x>>11) / (1 << 53)
+}
