@@ -33,7 +33,7 @@ var table = []struct {
 		"health":     "values",
 		"session":    "",
 		"proxyproto": "",
-		"scale":      "values",
+		"scale":      "values alarm",
 		"forecast":   "values",
 		"alarm":      "values",
 		"money":      "values",

@@ -1,7 +1,10 @@
 package scale
 
 import (
+	"encoding/json"
+	"iter"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -11,6 +14,15 @@ type State struct {
 	Last   time.Time `json:"last,omitzero"`   // the newest observation
 	Peaks  []Peak    `json:"peaks,omitempty"` // oldest and largest first
 	Manual *Override `json:"manual,omitempty"`
+	Moves  []Move    `json:"moves,omitempty"` // changes of the last minute, oldest first; only with MaxOutPerMinute or MaxInPerMinute
+
+	Policies map[string]json.RawMessage `json:"policies,omitempty"` // what each Stateful policy carries over, by its name
+}
+
+// Move is a change of the capacity.
+type Move struct {
+	Time time.Time `json:"time"`
+	By   int       `json:"by"` // below 0: in
 }
 
 // Override is a capacity set by hand.
@@ -25,11 +37,51 @@ func (m *Override) active(now time.Time) bool {
 
 // State returns a copy of what d carries over.
 func (d *Decider) State() State {
-	s := State{Since: d.history.since, Last: d.history.last, Peaks: slices.Clone(d.history.peaks)}
+	s := State{Since: d.history.since, Last: d.history.last, Peaks: slices.Clone(d.history.peaks), Moves: slices.Clone(d.moves)}
 	if d.manual != nil {
 		s.Manual = new(*d.manual)
 	}
+	for name, p := range d.stateful() {
+		if kept, err := p.SaveState(); err == nil && kept != nil {
+			if s.Policies == nil {
+				s.Policies = map[string]json.RawMessage{}
+			}
+			s.Policies[name] = kept
+		}
+	}
 	return s
+}
+
+// Manually returns the capacity set by hand, nil when there is none.
+func (d *Decider) Manually() *Override {
+	if d.manual == nil {
+		return nil
+	}
+	return new(*d.manual)
+}
+
+// stateful gives the policies that carry state, by a name that tells those of the same name apart.
+func (d *Decider) stateful() iter.Seq2[string, Stateful] {
+	return func(yield func(string, Stateful) bool) {
+		for i, policy := range d.o.Policies {
+			p, ok := policy.(Stateful)
+			if !ok {
+				continue
+			}
+			name, same := p.Name(), 0
+			for _, before := range d.o.Policies[:i] {
+				if before.Name() == name {
+					same++
+				}
+			}
+			if same > 0 {
+				name += " #" + strconv.Itoa(same+1)
+			}
+			if !yield(name, p) {
+				return
+			}
+		}
+	}
 }
 
 // Restore makes d go on from s, which may come from another process or other Options.
@@ -41,6 +93,12 @@ func (d *Decider) Restore(s State) {
 	d.manual = nil
 	if s.Manual != nil {
 		d.manual = new(*s.Manual)
+	}
+	d.moves = slices.Clone(s.Moves)
+	for name, p := range d.stateful() {
+		if kept, ok := s.Policies[name]; ok {
+			_ = p.RestoreState(kept) // what cannot be read is forgotten, as Stateful says
+		}
 	}
 }
 

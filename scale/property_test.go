@@ -143,7 +143,7 @@ func TestMoreLoadNeverAsksForLess(t *testing.T) {
 				more.Metrics = maps.Clone(obs.Metrics)
 				loads[name](obs.Metrics, 1)
 				loads[name](more.Metrics, 1+float64(rapid.IntRange(1, 10).Draw(t, "more")))
-				for _, policy := range []Policy{Queue{WaitP95: 2 * time.Second}, Target{QueueDepth, 5}, Target{InFlight, 4}, Target{RequestsPerSecond, 3}} {
+				for _, policy := range []Policy{Queue{WaitP95: 2 * time.Second}, Target{Metric: QueueDepth, Value: 5}, Target{Metric: InFlight, Value: 4}, Target{Metric: RequestsPerSecond, Value: 3}} {
 					if a, b := policy.Propose(obs), policy.Propose(&more); b.Desired < a.Desired {
 						t.Fatalf("%s\n%d: %s\nmore load\n%d: %s", policy.Name(), a.Desired, a.Why, b.Desired, b.Why)
 					}
@@ -208,7 +208,7 @@ func TestCeilIsExact(t *testing.T) {
 
 func TestMissingIsNotZero(t *testing.T) {
 	nan := func() float64 { var zero float64; return zero / zero }()
-	for _, policy := range []Policy{Queue{WaitP95: time.Second}, Target{QueueDepth, 5}, Target{InFlight, 4}, Target{RequestsPerSecond, 3}, Target{CPUUtilization, 50}} {
+	for _, policy := range []Policy{Queue{WaitP95: time.Second}, Target{Metric: QueueDepth, Value: 5}, Target{Metric: InFlight, Value: 4}, Target{Metric: RequestsPerSecond, Value: 3}, Target{Metric: CPUUtilization, Value: 50}} {
 		for name, m := range map[string]map[string]float64{
 			"none":    nil,
 			"NaN":     {QueueDepth: nan, InFlight: nan, RequestsPerSecond: nan},
@@ -231,7 +231,7 @@ func BenchmarkThousandPools(b *testing.B) {
 	deciders := make([]*Decider, 1000)
 	for i := range deciders {
 		deciders[i] = New(Options{Pool: "api", Min: 1, Max: 100, ScaleInWindow: time.Minute,
-			Policies: []Policy{Queue{WaitP95: 2 * time.Second}, Target{CPUUtilization, 60}}})
+			Policies: []Policy{Queue{WaitP95: 2 * time.Second}, Target{Metric: CPUUtilization, Value: 60}}})
 	}
 	obs := &Observation{Time: epoch, Desired: 10, Slots: 2,
 		Metrics: map[string]float64{QueueDepth: 3, InFlight: 17, RequestsPerSecond: 8.5, ArrivalTrend: 0.1, IdleSeconds: 0},

@@ -81,11 +81,20 @@ type Policy interface {
 	Propose(obs *Observation) Proposal
 }
 
+// Stateful is a Policy that carries state from one call to the next which must survive a restart. The Decider keeps it in its own State, by
+// the policy's name, as JSON. A state that RestoreState refuses is forgotten.
+type Stateful interface {
+	Policy
+	SaveState() ([]byte, error) // JSON; nil when there is nothing to keep
+	RestoreState([]byte) error
+}
+
 // Proposal is what one policy asks for, with its arithmetic.
 type Proposal struct {
 	Policy  string `json:"policy"`
 	Desired int    `json:"desired"`           // meaningful when Abstain is false
-	Abstain bool   `json:"abstain,omitempty"` // the policy has nothing to go by (missing data); it neither grows nor shrinks
+	Abstain bool   `json:"abstain,omitempty"` // the policy has nothing to go by (missing data); it neither grows nor shrinks, and lets nobody shrink
+	Neutral bool   `json:"neutral,omitempty"` // the policy knows its data and asks for nothing now; with AWS's combination it has no vote
 	Why     string `json:"why"`               // the arithmetic in words: "ceil(12 waiting / 5 each) = 3"
 }
 
@@ -96,6 +105,6 @@ type Decision struct {
 	Previous  int        `json:"previous"`
 	Desired   int        `json:"desired"`
 	Proposals []Proposal `json:"proposals,omitempty"`
-	Bound     string     `json:"bound,omitempty"` // which clamp bound the result: "min", "max", "scale_in_window", "zero_after", "manual", …
+	Bound     string     `json:"bound,omitempty"` // which clamp bound the result: "min", "max", "scale_in_window", "manual", …; see the Bound constants
 	Why       string     `json:"why"`             // one sentence for people
 }
