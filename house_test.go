@@ -61,7 +61,7 @@ var table = []struct {
 		"load":  "",
 	}},
 	{"assembly", map[string]string{
-		"config":  "",
+		"config":  "scale", // which says what steps and times are
 		"control": "values decisions live",
 		"sim":     "values decisions live control",
 		"app":     "values decisions live edges config control sim",

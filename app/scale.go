@@ -3,24 +3,100 @@ package app
 import (
 	"time"
 
+	"github.com/weirlb/weir/alarm"
 	"github.com/weirlb/weir/config"
 	"github.com/weirlb/weir/scale"
 )
 
+// scaleOptions makes the options of a pool's decisions. Each call makes new policies, which begin without history.
 func scaleOptions(name string, s *config.Scale) scale.Options {
 	o := scale.Options{
-		Pool: name, Min: s.Min, Max: s.Max, ScaleInWindow: time.Duration(s.ScaleInWindow),
+		Pool: name, Min: s.Min, Max: s.Max, Combine: scale.Combination(s.Combine), ScaleInWindow: time.Duration(s.ScaleInWindow),
 		ZeroAfter: time.Duration(s.ZeroAfter), MaxLaunching: s.MaxLaunching,
+		MaxOutPerMinute: s.MaxOutPerMinute, MaxInPerMinute: s.MaxInPerMinute,
+	}
+	for _, process := range s.Suspend {
+		o.Suspended = append(o.Suspended, scale.Process(process))
 	}
 	for _, p := range s.Policies {
 		switch {
 		case p.Target != nil:
-			o.Policies = append(o.Policies, scale.Target{Metric: p.Target.Metric, Value: p.Target.Value})
+			o.Policies = append(o.Policies, targetPolicy(p.Target))
 		case p.Queue != nil:
 			o.Policies = append(o.Policies, scale.Queue{WaitP95: time.Duration(p.Queue.WaitP95)})
+		case p.Step != nil:
+			o.Policies = append(o.Policies, stepPolicy(p.Step))
+		case p.Simple != nil:
+			o.Policies = append(o.Policies, simplePolicy(p.Simple))
+		case p.Schedule != nil:
+			o.Schedule = append(o.Schedule, action(p.Schedule))
 		}
 	}
 	return o
+}
+
+// metricOf is the name under which an observation has a metric or the value of a query.
+func metricOf(metric, query string) string {
+	if query != "" {
+		return "query:" + query
+	}
+	return metric
+}
+
+func targetPolicy(p *config.TargetPolicy) scale.Policy {
+	t := scale.Target{Metric: metricOf(p.Metric, p.Query), Value: p.Value, Total: p.Total, DisableScaleIn: p.DisableScaleIn}
+	if p.Style == config.StyleAWS {
+		return scale.NewTracking(scale.TrackingOptions{Target: t, LowRatio: p.LowRatio, WarmUp: time.Duration(p.InstanceWarmup)})
+	}
+	return t
+}
+
+func stepPolicy(p *config.StepPolicy) scale.Policy {
+	o := scale.StepOptions{
+		Name:   p.Name,
+		Signal: scale.Signal{Metric: metricOf(p.Metric, p.Query), Statistic: alarm.Statistic(p.Statistic), Period: time.Duration(p.Period)},
+		Rule:   alarm.Rule{Points: p.Points, Breach: p.Breach, Missing: alarm.Treatment(p.Missing)},
+		Type:   scale.AdjustmentType(p.AdjustmentType), Min: p.MinAdjustmentMagnitude, WarmUp: time.Duration(p.InstanceWarmup),
+	}
+	if p.Threshold != nil {
+		o.Rule.Threshold = *p.Threshold
+	}
+	for _, s := range p.Steps {
+		o.Steps = append(o.Steps, scale.Step{Lower: s.Lower, Upper: s.Upper, By: s.Adjustment})
+	}
+	return scale.NewStep(o)
+}
+
+func simplePolicy(p *config.SimplePolicy) scale.Policy {
+	o := scale.SimpleOptions{
+		Name:   p.Name,
+		Signal: scale.Signal{Metric: metricOf(p.Metric, p.Query), Statistic: alarm.Statistic(p.Statistic), Period: time.Duration(p.Period)},
+		Rule:   alarm.Rule{Comparison: alarm.Comparison(p.Comparison), Points: p.Points, Breach: p.Breach, Missing: alarm.Treatment(p.Missing)},
+		Adjustment: scale.Adjustment{
+			Type: scale.AdjustmentType(p.AdjustmentType), By: p.Adjustment, Min: p.MinAdjustmentMagnitude,
+		},
+		Cooldown: time.Duration(p.Cooldown),
+	}
+	if p.Threshold != nil {
+		o.Rule.Threshold = *p.Threshold
+	}
+	return scale.NewSimple(o)
+}
+
+// action makes a scheduled action of one that the config has found to be right.
+func action(p *config.SchedulePolicy) *scale.Action {
+	zone, err := time.LoadLocation(p.Timezone)
+	if err != nil {
+		zone = time.UTC
+	}
+	a := &scale.Action{
+		Name: p.Name, At: p.At.In(zone), Start: p.Start.In(zone), End: p.End.In(zone),
+		Min: p.Min, Max: p.Max, Desired: p.Desired,
+	}
+	if p.Cron != "" {
+		a.Cron, _ = scale.ParseCron(p.Cron, zone)
+	}
+	return a
 }
 
 func desiredOf(s *config.Scale) int {

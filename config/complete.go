@@ -98,6 +98,7 @@ func completePool(r *report, path string, p *Pool) {
 	if p.Scale == nil {
 		p.Scale = new(DefaultScale())
 	}
+	completeScale(r, child(path, "scale"), p.Scale)
 	if w := p.Template.WarmUp; w != nil && w.Method == "" {
 		w.Method = "GET"
 		if w.Body != "" {

@@ -301,7 +301,26 @@ func TestEveryKeyIsRead(t *testing.T) {
 			},
 			Scale: &Scale{
 				Min: 0, Max: 15, Desired: new(3),
-				Policies:      []Policy{{Target: &TargetPolicy{"in_flight", 1.5}}, {Queue: &QueuePolicy{of(500 * time.Millisecond)}}},
+				Policies: []Policy{
+					{Target: &TargetPolicy{Metric: "in_flight", Value: 1.5, Style: StyleFast, LowRatio: 0.9}},
+					{Queue: &QueuePolicy{of(500 * time.Millisecond)}},
+					{Target: &TargetPolicy{Query: "sum(waiting)", Value: 5, Total: true, Style: StyleAWS, LowRatio: 0.7, InstanceWarmup: of(time.Minute), DisableScaleIn: true}},
+					{Step: &StepPolicy{
+						Name: "cpu", Metric: "cpu_utilization", Threshold: new(50.0), Statistic: "maximum", Period: of(30 * time.Second), Points: 3, Breach: 2, Missing: "ignore",
+						Steps:          []Step{{Lower: new(0.0), Upper: new(20.0), Adjustment: 10}, {Lower: new(20.0), Adjustment: 30}},
+						AdjustmentType: "percent_change_in_capacity", MinAdjustmentMagnitude: 2, InstanceWarmup: of(90 * time.Second),
+					}},
+					{Simple: &SimplePolicy{
+						Query: "up", Threshold: new(1.0), Comparison: "below", Statistic: "average", Period: of(time.Minute), Points: 1, Breach: 1, Missing: "missing",
+						Adjustment: -1, AdjustmentType: "change_in_capacity", Cooldown: of(2 * time.Minute),
+					}},
+					{Schedule: &SchedulePolicy{
+						Name: "weekdays", Cron: "0 9 * * 1-5", Timezone: "Asia/Kolkata", Start: "2026-01-01T00:00", End: "2026-12-31 00:00:00",
+						Min: new(10), Max: new(20), Desired: new(12),
+					}},
+					{Schedule: &SchedulePolicy{At: "2026-12-24T08:00:00Z", Timezone: "UTC", Max: new(3)}},
+				},
+				Combine: "max", MaxOutPerMinute: 8, MaxInPerMinute: 2, Suspend: []string{"az_rebalance"},
 				ScaleInWindow: of(2 * time.Minute), ZeroAfter: of(10 * time.Minute), MaxLaunching: 4,
 			},
 		}},
@@ -394,7 +413,7 @@ pools:
 		{"stop_timeout", launched.Template.StopTimeout, of(30 * time.Second)},
 		{"backoff", launched.Template.Backoff, Backoff{of(time.Second), of(time.Minute)}},
 		{"log of instances", launched.Template.Log, InstanceLog{10 << 20, 3}},
-		{"scale", *launched.Scale, Scale{Min: 1, Max: 1, Policies: []Policy{{Queue: &QueuePolicy{of(2 * time.Second)}}}, ScaleInWindow: of(time.Minute), ZeroAfter: of(5 * time.Minute)}},
+		{"scale", *launched.Scale, Scale{Min: 1, Max: 1, Policies: []Policy{{Queue: &QueuePolicy{of(2 * time.Second)}}}, Combine: "aws", ScaleInWindow: of(time.Minute), ZeroAfter: of(5 * time.Minute)}},
 		{"scale of targets", fixed.Scale, (*Scale)(nil)},
 	} {
 		if !reflect.DeepEqual(c.got, c.want) {

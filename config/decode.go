@@ -210,13 +210,17 @@ func (d *decoder) structure(n *node, v reflect.Value, path string) {
 // samples are structs whose keys depend on each other, so that tags cannot
 // say what is needed.
 var samples = map[reflect.Type]string{
-	reflect.TypeFor[Route]():       "{pool: api}",
-	reflect.TypeFor[Match]():       "{prefix: a}",
-	reflect.TypeFor[TLS]():         "{certificates: [{cert: site.pem, key: site-key.pem}]}",
-	reflect.TypeFor[RequestSize](): "{json: steps}",
-	reflect.TypeFor[HeaderEdits](): "{set: {X-Env: production}}",
-	reflect.TypeFor[Rewrite]():     "{strip_prefix: /api}",
-	reflect.TypeFor[Sticky]():      "{duration: 1h}",
+	reflect.TypeFor[Route]():          "{pool: api}",
+	reflect.TypeFor[Match]():          "{prefix: a}",
+	reflect.TypeFor[TLS]():            "{certificates: [{cert: site.pem, key: site-key.pem}]}",
+	reflect.TypeFor[RequestSize]():    "{json: steps}",
+	reflect.TypeFor[HeaderEdits]():    "{set: {X-Env: production}}",
+	reflect.TypeFor[Rewrite]():        "{strip_prefix: /api}",
+	reflect.TypeFor[Sticky]():         "{duration: 1h}",
+	reflect.TypeFor[TargetPolicy]():   "{metric: in_flight, value: 4}",
+	reflect.TypeFor[StepPolicy]():     "{metric: cpu_utilization, threshold: 50, steps: [{lower: 0, adjustment: 1}]}",
+	reflect.TypeFor[SimplePolicy]():   "{metric: cpu_utilization, threshold: 50, adjustment: 1}",
+	reflect.TypeFor[SchedulePolicy](): "{cron: \"0 9 * * 1-5\", min: 10}",
 }
 
 // sample shows the keys of a struct that a file must give, or else its first.

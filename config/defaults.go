@@ -151,8 +151,30 @@ func DefaultScale() Scale {
 		Policies:      []Policy{{Queue: new(DefaultQueuePolicy())}},
 		ScaleInWindow: seconds(60),
 		ZeroAfter:     seconds(300),
+		Combine:       "aws",
 	}
 }
+
+// DefaultTargetPolicy is a target policy whose metric and value alone are given.
+func DefaultTargetPolicy() TargetPolicy { return TargetPolicy{Style: StyleFast, LowRatio: 0.9} }
+
+// DefaultStepPolicy is a step policy whose metric, threshold and steps alone
+// are given. Its Breach is 0: Parse replaces that by Points.
+func DefaultStepPolicy() StepPolicy {
+	return StepPolicy{Statistic: "average", Period: seconds(60), Points: 1, Missing: "missing", AdjustmentType: "change_in_capacity"}
+}
+
+// DefaultSimplePolicy is a simple policy whose metric, threshold and
+// adjustment alone are given. Its Breach is 0: Parse replaces that by Points.
+func DefaultSimplePolicy() SimplePolicy {
+	return SimplePolicy{
+		Comparison: "above", Statistic: "average", Period: seconds(60), Points: 1, Missing: "missing",
+		AdjustmentType: "change_in_capacity", Cooldown: seconds(300),
+	}
+}
+
+// DefaultSchedulePolicy is a schedule whose time and effect alone are given.
+func DefaultSchedulePolicy() SchedulePolicy { return SchedulePolicy{Timezone: "UTC"} }
 
 // DefaultQueuePolicy is `queue: {}`.
 func DefaultQueuePolicy() QueuePolicy { return QueuePolicy{WaitP95: seconds(2)} }
@@ -161,31 +183,35 @@ func DefaultQueuePolicy() QueuePolicy { return QueuePolicy{WaitP95: seconds(2)} 
 // wherever a file makes a new one: in a map, a list or behind a pointer.
 type defaulter interface{ setDefaults() }
 
-func (c *Config) setDefaults()        { *c = Default() }
-func (a *AccessLog) setDefaults()     { *a = DefaultAccessLog() }
-func (t *Tracing) setDefaults()       { *t = DefaultTracing() }
-func (l *Listen) setDefaults()        { *l = DefaultListen() }
-func (t *TLS) setDefaults()           { *t = DefaultTLS() }
-func (c *ClientAuth) setDefaults()    { *c = DefaultClientAuth() }
-func (p *ProxyProtocol) setDefaults() { *p = DefaultProxyProtocol() }
-func (r *Route) setDefaults()         { *r = DefaultRoute() }
-func (a *Arm) setDefaults()           { *a = DefaultArm() }
-func (r *Redirect) setDefaults()      { *r = DefaultRedirect() }
-func (r *Respond) setDefaults()       { *r = DefaultRespond() }
-func (m *Mirror) setDefaults()        { *m = DefaultMirror() }
-func (p *Pool) setDefaults()          { *p = DefaultPool() }
-func (p *Prefix) setDefaults()        { *p = DefaultPrefix() }
-func (a *Affinity) setDefaults()      { *a = DefaultAffinity() }
-func (u *Utilization) setDefaults()   { *u = DefaultUtilization() }
-func (s *Sticky) setDefaults()        { *s = DefaultSticky() }
-func (a *Agent) setDefaults()         { *a = DefaultAgent() }
-func (t *Target) setDefaults()        { *t = DefaultTarget() }
-func (h *Health) setDefaults()        { *h = DefaultHealth() }
-func (c *Check) setDefaults()         { *c = DefaultCheck() }
-func (t *Template) setDefaults()      { *t = DefaultTemplate() }
-func (w *WarmUp) setDefaults()        { *w = DefaultWarmUp() }
-func (s *Scale) setDefaults()         { *s = DefaultScale() }
-func (q *QueuePolicy) setDefaults()   { *q = DefaultQueuePolicy() }
+func (c *Config) setDefaults()         { *c = Default() }
+func (a *AccessLog) setDefaults()      { *a = DefaultAccessLog() }
+func (t *Tracing) setDefaults()        { *t = DefaultTracing() }
+func (l *Listen) setDefaults()         { *l = DefaultListen() }
+func (t *TLS) setDefaults()            { *t = DefaultTLS() }
+func (c *ClientAuth) setDefaults()     { *c = DefaultClientAuth() }
+func (p *ProxyProtocol) setDefaults()  { *p = DefaultProxyProtocol() }
+func (r *Route) setDefaults()          { *r = DefaultRoute() }
+func (a *Arm) setDefaults()            { *a = DefaultArm() }
+func (r *Redirect) setDefaults()       { *r = DefaultRedirect() }
+func (r *Respond) setDefaults()        { *r = DefaultRespond() }
+func (m *Mirror) setDefaults()         { *m = DefaultMirror() }
+func (p *Pool) setDefaults()           { *p = DefaultPool() }
+func (p *Prefix) setDefaults()         { *p = DefaultPrefix() }
+func (a *Affinity) setDefaults()       { *a = DefaultAffinity() }
+func (u *Utilization) setDefaults()    { *u = DefaultUtilization() }
+func (s *Sticky) setDefaults()         { *s = DefaultSticky() }
+func (a *Agent) setDefaults()          { *a = DefaultAgent() }
+func (t *Target) setDefaults()         { *t = DefaultTarget() }
+func (h *Health) setDefaults()         { *h = DefaultHealth() }
+func (c *Check) setDefaults()          { *c = DefaultCheck() }
+func (t *Template) setDefaults()       { *t = DefaultTemplate() }
+func (w *WarmUp) setDefaults()         { *w = DefaultWarmUp() }
+func (s *Scale) setDefaults()          { *s = DefaultScale() }
+func (q *QueuePolicy) setDefaults()    { *q = DefaultQueuePolicy() }
+func (t *TargetPolicy) setDefaults()   { *t = DefaultTargetPolicy() }
+func (s *StepPolicy) setDefaults()     { *s = DefaultStepPolicy() }
+func (s *SimplePolicy) setDefaults()   { *s = DefaultSimplePolicy() }
+func (s *SchedulePolicy) setDefaults() { *s = DefaultSchedulePolicy() }
 
 // everyDefault is one of each, for the schema.
 func everyDefault() []any {
@@ -195,6 +221,7 @@ func everyDefault() []any {
 		DefaultRoute(), DefaultArm(), DefaultRedirect(), DefaultRespond(), DefaultMirror(),
 		DefaultPool(), DefaultPrefix(), DefaultAffinity(), DefaultUtilization(), DefaultSticky(), DefaultAgent(), DefaultTarget(),
 		DefaultHealth(), DefaultCheck(), DefaultTemplate(), DefaultWarmUp(), DefaultScale(), DefaultQueuePolicy(),
+		DefaultTargetPolicy(), DefaultStepPolicy(), DefaultSimplePolicy(), DefaultSchedulePolicy(),
 	}
 }
 

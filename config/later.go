@@ -8,20 +8,18 @@ import "reflect"
 
 // laterKeys are keys by the struct they will belong to.
 var laterKeys = map[reflect.Type][]string{
-	reflect.TypeFor[Config]():       {"alarms", "dns", "jobs", "metrics", "peers", "regions", "tenants"},
-	reflect.TypeFor[Pool]():         {"alarms", "cost", "discover", "jobs", "preset", "refresh", "schedule", "warm_pool"},
-	reflect.TypeFor[Target]():       {"priority", "zone"},
-	reflect.TypeFor[Health]():       {"on_failure", "port", "prompt"},
-	reflect.TypeFor[Check]():        {"on_failure", "port", "prompt"},
-	reflect.TypeFor[Ejection]():     {"success_rate"},
-	reflect.TypeFor[Template]():     {"image", "instances", "preset", "types", "user"},
-	reflect.TypeFor[Scale]():        {"alarms", "behavior", "budget", "cost", "predict", "protect", "schedule", "termination", "warm_pool"},
-	reflect.TypeFor[Policy]():       {"hpa", "keda", "predict", "query", "schedule", "simple", "step"},
-	reflect.TypeFor[TargetPolicy](): {"query", "scale_in"},
+	reflect.TypeFor[Config]():   {"alarms", "dns", "jobs", "metrics", "peers", "regions", "tenants"},
+	reflect.TypeFor[Pool]():     {"alarms", "cost", "discover", "jobs", "preset", "refresh", "schedule", "warm_pool"},
+	reflect.TypeFor[Target]():   {"priority", "zone"},
+	reflect.TypeFor[Health]():   {"on_failure", "port", "prompt"},
+	reflect.TypeFor[Check]():    {"on_failure", "port", "prompt"},
+	reflect.TypeFor[Ejection](): {"success_rate"},
+	reflect.TypeFor[Template](): {"image", "instances", "preset", "types", "user"},
+	reflect.TypeFor[Scale]():    {"alarms", "behavior", "budget", "cost", "predict", "protect", "schedule", "termination", "warm_pool"},
+	reflect.TypeFor[Policy]():   {"hpa", "keda", "predict"},
 }
 
 // laterValues are values by the key they will be a value of.
 var laterValues = map[string][]string{
-	"metric":   {"gpu_memory", "gpu_utilization", "latency", "memory_utilization", "query"},
 	"provider": {"aws", "docker", "exec", "kubernetes"},
 }

@@ -34,6 +34,9 @@ const (
 	MetricRequestsPerSecond = "requests_per_second"
 	MetricCPUUtilization    = "cpu_utilization"
 
+	StyleFast = "fast"
+	StyleAWS  = "aws"
+
 	ProviderProcess = "process"
 )
 

@@ -73,6 +73,8 @@ func special(t reflect.Type) *jsonschema.Schema {
 		return &jsonschema.Schema{Type: "string", Pattern: keyPattern}
 	case reflect.TypeFor[Rate]():
 		return &jsonschema.Schema{Type: "string", Pattern: ratePattern}
+	case reflect.TypeFor[Time]():
+		return &jsonschema.Schema{Type: "string", Pattern: timePattern}
 	case reflect.TypeFor[Network]():
 		network := &jsonschema.Schema{Type: "string", Pattern: networkPattern}
 		allowEnv(network)
@@ -120,7 +122,12 @@ func refine(structs map[string]*jsonschema.Schema) {
 		}
 		return each
 	}
-	structs["Policy"].OneOf = needs("target", "queue")
+	structs["Policy"].OneOf = needs(policyKeys()...)
+	structs["TargetPolicy"].OneOf = needs("metric", "query")
+	structs["StepPolicy"].OneOf = needs("metric", "query")
+	structs["SimplePolicy"].OneOf = needs("metric", "query")
+	structs["SchedulePolicy"].OneOf = needs("cron", "at")
+	structs["SchedulePolicy"].AnyOf = needs("min", "max", "desired")
 	structs["Route"].OneOf = needs("pool", "split", "redirect", "respond")
 	structs["Route"].DependentRequired = map[string][]string{"split_by": {"split"}}
 	structs["Match"].OneOf = needs("exact", "prefix", "regexp", "present")

@@ -81,7 +81,7 @@ func (s *StepScaling) Propose(obs *Observation) Proposal {
 		return step.holds(offset) && (w == &s.high && to > 0 || w == &s.low && from < 0)
 	})
 	if i < 0 {
-		p.Neutral, p.Why = true, "no step holds "+number(newest)
+		p.Neutral, p.Why = true, "no step holds "+inWords(newest)
 		return p
 	}
 	warming := obs.warmingUp(s.o.WarmUp)
@@ -129,7 +129,7 @@ func hold(w *watch, ended bool, metric string, p *Proposal) bool {
 	return true
 }
 
-func number(v float64) string { return string(words(nil).num(v)) }
+func inWords(v float64) string { return string(words(nil).num(v)) }
 
 // stepState is what a StepScaling carries over.
 type stepState struct {
