@@ -111,6 +111,7 @@ type HPA struct {
 // HPAState is what an HPA carries from one evaluation to the next.
 type HPAState struct {
 	Synced          time.Time `json:"synced,omitzero"`           // when it was last evaluated
+	Evaluated       int       `json:"evaluated"`                 // the capacity then
 	Last            Proposal  `json:"last,omitzero"`             // what came of it
 	Recommendations []Peak    `json:"recommendations,omitempty"` // before stabilization, oldest first
 	Up              []Peak    `json:"up,omitempty"`              // instances added, and when, oldest first
@@ -225,16 +226,25 @@ func (h *HPA) Restore(s HPAState) {
 	h.state = s
 }
 
-// Propose evaluates the metrics every SyncPeriod, and repeats its last answer in between. It abstains when no metric can
+// Propose evaluates the metrics every SyncPeriod, and repeats its last answer in between, as long as nobody else moves the
+// capacity. It abstains when no metric can
 // be evaluated, or when some cannot and the others would scale in.
 func (h *HPA) Propose(obs *Observation) Proposal {
 	due := h.due(obs.Time)
 	h.follow(obs)
 	if due {
-		h.state.Synced = obs.Time
+		h.state.Synced, h.state.Evaluated = obs.Time, obs.Desired
 		h.state.Last = h.sync(obs)
 	}
-	return h.state.Last
+	p := h.state.Last
+	if from, to := h.state.Evaluated, p.Desired; !p.Abstain && (obs.Desired < min(from, to) || obs.Desired > max(from, to)) {
+		// Somebody else moved the capacity. What was said of another one does not hold for it.
+		p.Desired, p.Why = obs.Desired, "the capacity was changed since the last evaluation: stays until the next"
+		if obs.Desired > 0 {
+			p.Desired = min(max(obs.Desired, h.min), h.o.MaxReplicas)
+		}
+	}
+	return p
 }
 
 // due reports whether an evaluation is due: every SyncPeriod, and when the clock was set back.

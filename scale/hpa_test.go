@@ -132,12 +132,30 @@ func TestHPASyncs(t *testing.T) {
 		want   int
 	}{{0, 10, 1}, {1, 40, 1}, {14, 40, 1}, {15, 40, 4}, {29, 60, 4}, {30, 60, 6}} {
 		obs.Time, obs.Metrics["qps"] = epoch.Add(time.Duration(c.second)*time.Second), c.qps
-		if obs.Desired = 1; c.second >= 29 {
+		if c.second >= 29 {
 			obs.Desired = 4
 			obs.Instances = []Instance{{State: "ready"}, {State: "ready"}, {State: "ready"}, {State: "pending"}}
 		}
 		if p := h.Propose(obs); p.Desired != c.want {
 			t.Errorf("at %d s: got %d, %s; want %d", c.second, p.Desired, p.Why, c.want)
+		}
+	}
+}
+
+// TestHPAMovedByOthers: what was said of one capacity is not held against another one that somebody has set since.
+func TestHPAMovedByOthers(t *testing.T) {
+	h := external(t, HPAOptions{MaxReplicas: 20}, HPAAverageValue, 10)
+	for _, c := range []struct{ second, desired, want int }{
+		{0, 4, 6}, {1, 4, 6}, {2, 5, 6}, {3, 6, 6}, // carried out in two steps
+		{4, 9, 9}, {5, 2, 2}, // set by hand
+		{15, 2, 4}, // evaluated again: 60 / 10 each, at most max(2 x 2, 4)
+	} {
+		obs := &Observation{Time: epoch.Add(time.Duration(c.second) * time.Second), Desired: c.desired, Metrics: map[string]float64{"qps": 60}}
+		for range c.desired {
+			obs.Instances = append(obs.Instances, Instance{State: "ready"})
+		}
+		if p := h.Propose(obs); p.Desired != c.want {
+			t.Errorf("at %d s with %d: got %+v, want %d", c.second, c.desired, p, c.want)
 		}
 	}
 }

@@ -109,7 +109,6 @@ type KEDAState struct {
 	LastActive time.Time      `json:"last_active,omitzero"` // a trigger was active
 	Verdict    string         `json:"verdict,omitempty"`    // of the last look: see the constants
 	Failures   map[string]int `json:"failures,omitempty"`   // in a row, by trigger
-	Evaluated  int            `json:"evaluated"`            // the capacity that the HPA evaluated last
 	Current    int            `json:"current"`              // the capacity when last asked
 	Last       Proposal       `json:"last,omitzero"`
 	HPA        HPAState       `json:"hpa,omitzero"`

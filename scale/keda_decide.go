@@ -38,7 +38,7 @@ func (k *KEDA) Propose(obs *Observation) Proposal {
 // evaluate asks the HPA, with the triggers as its metrics when it is about to look at them.
 func (k *KEDA) evaluate(obs *Observation, fresh *bool) Proposal {
 	if k.hpa.due(obs.Time) {
-		*fresh, k.state.Evaluated = true, obs.Desired
+		*fresh = true
 		if obs.Desired > 0 {
 			k.look(obs, true)
 		}
@@ -70,8 +70,6 @@ func (k *KEDA) choose(obs *Observation, hpa Proposal) Proposal {
 		why = why.text("fewer than minReplicaCount")
 	case obs.Desired == 0:
 		why = why.text("no trigger is active")
-	case k.state.Evaluated == 0: // the HPA has not seen the first instance yet
-		why = why.text("activated")
 	default:
 		p.Desired, p.Abstain = hpa.Desired, hpa.Abstain
 		why = why.text(hpa.Why)
