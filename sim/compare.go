@@ -29,6 +29,7 @@ type Alternative struct {
 func Baselines() []Baseline {
 	return []Baseline{
 		{"static", "a fixed number of instances", staticTries},
+		{"hpa-cpu", "Kubernetes' HPA on utilization: every 15 s, on metrics 30 to 45 s old", hpaTries},
 		{"asg-target", "EC2 Auto Scaling, target tracking on utilization: one-minute points, 3 of 3 to grow, 15 of 15 to shrink", asgTries},
 	}
 }
@@ -96,25 +97,46 @@ func staticTries(o Options) (tries []Alternative) {
 	return tries
 }
 
-// plainly is o without any of Weir's own clamps, scaled by one policy.
-func plainly(o Options, p scale.Policy) Options {
-	o.Scale = scale.Options{Min: max(o.Scale.Min, 1), Max: o.Scale.Max, Policies: []scale.Policy{p}}
-	if p == nil {
-		o.Scale.Policies = nil
-	}
+// plainly is o without any of Weir's own clamps, scaled by one policy, which every run makes anew; nil is none.
+func plainly(o Options, policy func() scale.Policy) Options {
+	o.Scale = scale.Options{Min: max(o.Scale.Min, 1), Max: o.Scale.Max}
+	o.Policy = policy
 	o.Desired = max(o.Desired, o.Scale.Min)
 	return o
+}
+
+// hpaTries are utilizations to hold.
+func hpaTries(o Options) (tries []Alternative) {
+	for _, v := range []int{20, 30, 40, 50, 60, 70, 80} {
+		for _, least := range leasts(o) {
+			policy := func() scale.Policy {
+				h, err := scale.NewHPA(scale.HPAOptions{
+					MinReplicas: &least, MaxReplicas: max(o.Scale.Max, least),
+					Metrics: []scale.HPAMetric{{Type: scale.HPAResource, Name: scale.CPUUtilization, TargetType: scale.HPAUtilization, AverageUtilization: v}},
+				})
+				if err != nil {
+					panic(err) // the settings are this function's own
+				}
+				return &Lagged{Policy: h, Period: 15 * time.Second, Delay: 30 * time.Second, Sync: 15 * time.Second}
+			}
+			s := plainly(o, policy)
+			s.Scale.Min, s.Desired = least, max(s.Desired, least)
+			tries = append(tries, Alternative{fmt.Sprintf("%d %% utilization, min %d", v, least), s})
+		}
+	}
+	return tries
 }
 
 // asgTries are utilizations to track.
 func asgTries(o Options) (tries []Alternative) {
 	for _, v := range []float64{20, 30, 40, 50, 60, 70, 80} {
 		for _, least := range leasts(o) {
-			s := o
-			s.Scale.Min = least
-			s = plainly(s, &Lagged{
-				Policy: &tracking{Metric: scale.CPUUtilization, Value: v, low: 0.7}, Period: time.Minute, Delay: time.Minute, Sync: time.Minute,
+			s := plainly(o, func() scale.Policy {
+				return &Lagged{
+					Policy: &tracking{Metric: scale.CPUUtilization, Value: v, low: 0.7}, Period: time.Minute, Delay: time.Minute, Sync: time.Minute,
+				}
 			})
+			s.Scale.Min, s.Desired = least, max(s.Desired, least)
 			tries = append(tries, Alternative{fmt.Sprintf("%g %% utilization, min %d", v, least), s})
 		}
 	}

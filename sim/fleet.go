@@ -37,11 +37,21 @@ func newFleet(e *engine, samples *measure.Store) *fleetOf {
 	return &fleetOf{e: e, samples: samples, desired: e.o.Desired}
 }
 
-// found starts the run with n instances that are ready.
+// found starts the run with n instances that are ready, and whose boots were measured.
 func (f *fleetOf) found(n int) {
 	for range n {
+		f.learn(f.e.o.Boot(f.e.rng))
 		f.join(f.launch(plan.Placement{}))
 	}
+}
+
+// learn remembers a boot.
+func (f *fleetOf) learn(boot time.Duration) {
+	if len(f.boots) == bootsKept {
+		f.boots = slices.Delete(f.boots, 0, 1)
+	}
+	f.boots = append(f.boots, boot.Seconds())
+	f.booting++
 }
 
 func (f *fleetOf) launch(as plan.Placement) *instance {
@@ -65,12 +75,7 @@ func (f *fleetOf) booted(in *instance) {
 	if in.gone {
 		return
 	}
-	took := (f.e.now - in.launched).Seconds()
-	if len(f.boots) == bootsKept {
-		f.boots = slices.Delete(f.boots, 0, 1)
-	}
-	f.boots = append(f.boots, took)
-	f.booting++
+	f.learn(f.e.now - in.launched)
 	f.e.result.ColdStarts++
 	f.join(in)
 	f.e.stir()

@@ -37,8 +37,12 @@ type Options struct {
 	Pool    pool.Options
 	Scale   scale.Options
 	Desired int // to begin with; these instances are ready at the start
-	Slots   int // of one instance, at least 1
-	Seed    uint64
+
+	// Policy, when set, makes the one policy there is, in place of those of Scale: policies have state, and every run needs its own.
+	Policy func() scale.Policy
+
+	Slots int // of one instance, at least 1
+	Seed  uint64
 
 	// Boot draws how long an instance takes from its launch until it is ready.
 	Boot func(*rand.Rand) time.Duration
@@ -152,6 +156,9 @@ func newEngine(o Options) (*engine, error) {
 	samples := new(measure.Store)
 	e.fleet = newFleet(e, samples)
 	o.Scale.Pool = o.Name
+	if o.Policy != nil {
+		o.Scale.Policies = []scale.Policy{o.Policy()}
+	}
 	e.loop = control.New(control.Options{
 		Pool: e.pool, Fleet: e.fleet, Samples: samples, Slots: o.Slots, Scale: o.Scale, Desired: o.Desired,
 		Log: slog.New(slog.DiscardHandler), Decided: e.result.decided,

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"io"
+	"math"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/weirlb/weir/app"
+	"github.com/weirlb/weir/config"
+	"github.com/weirlb/weir/sim"
+)
+
+const simulatedPool = `  api:
+    concurrency: 1
+    queue: {limit: 1000, timeout: 60s}
+    health: {path: /health/ready, interval: 100ms}
+    template: {INFER, --model, predict, --predict-time, 400ms, --load-time, 1500ms]}
+    scale: {min: 1, max: 12, scale_in_window: 60s, policies: [{queue: {wait_p95: 500ms}}]}
+`
+
+// The simulator and a real Weir with real processes are given the same arrivals under the same config, and have to agree: on who waits how long, and on
+// how many instances were needed. What they cannot agree on to the millisecond is chance: when the loop of capacity happens to look, and how
+// long this machine takes to start a process.
+func TestTheSimulatorAgreesWithARealRun(t *testing.T) {
+	var arrivals []time.Duration
+	rng := rand.New(rand.NewPCG(4, 4))
+	for at := 0.0; at < 12; at += rng.ExpFloat64() / 2 {
+		arrivals = append(arrivals, time.Duration(at*float64(time.Second)))
+	}
+	for range 24 { // a rush
+		arrivals = append(arrivals, 4*time.Second+time.Duration(rng.Float64()*float64(time.Second)))
+	}
+	slices.Sort(arrivals)
+
+	w := prepare(t, simulatedPool)
+	w.start()
+	w.ready(1)
+	waits, peak := play(t, w, arrivals)
+	boot := time.Duration(w.pool().Boot.P50 * float64(time.Second))
+
+	c, err := config.Load(w.config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := app.Simulation("api", c.Pools["api"])
+	o.Boot = app.Boots([]time.Duration{boot})
+	r, err := sim.Run(t.Context(), o, func(yield func(sim.Request) bool) {
+		for _, at := range arrivals {
+			if !yield(sim.Request{At: at, Service: 400 * time.Millisecond}) {
+				return
+			}
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(waits)
+	at := func(q float64) time.Duration { return waits[min(int(q*float64(len(waits))), len(waits)-1)] }
+	var sum time.Duration
+	for _, d := range waits {
+		sum += d
+	}
+	mean := sum / time.Duration(len(waits))
+	t.Logf("boot %v; wait mean, p50, p95: real %v %v %v, simulated %v %v %v; most instances: real %d, simulated %d",
+		boot, mean, at(.5), at(.95), r.Wait.Mean(), r.Wait.Quantile(.5), r.Wait.Quantile(.95), peak, r.Peak)
+	if r.Requests != len(arrivals) || r.Lost != 0 {
+		t.Errorf("simulated: %d requests, %d lost", r.Requests, r.Lost)
+	}
+	for _, b := range []struct {
+		what            string
+		real, simulated time.Duration
+	}{{"mean", mean, r.Wait.Mean()}, {"p95", at(.95), r.Wait.Quantile(.95)}} {
+		// Half of it, or one boot: a loop that looks a little sooner launches one round of instances sooner.
+		if off := (b.real - b.simulated).Abs(); off > max(b.real/2, boot/2) {
+			t.Errorf("the %s wait: real %v, simulated %v", b.what, b.real, b.simulated)
+		}
+	}
+	if off := math.Abs(float64(peak - r.Peak)); off > max(2, 0.34*float64(r.Peak)) {
+		t.Errorf("most instances: real %d, simulated %d", peak, r.Peak)
+	}
+}
+
+// play sends the requests when they are due and returns how long each waited and how many instances there were at most.
+func play(t *testing.T, w *weir, arrivals []time.Duration) (waits []time.Duration, peak int) {
+	var all sync.WaitGroup
+	var mu sync.Mutex
+	start := time.Now()
+	for _, at := range arrivals {
+		time.Sleep(time.Until(start.Add(at)))
+		all.Go(func() {
+			due := time.Now()
+			r, err := http.Post(w.url+"/predict", "application/json", strings.NewReader(`{"input":[0.2,-0.4]}`))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer r.Body.Close()
+			if b, err := io.ReadAll(r.Body); err != nil || r.StatusCode != 200 {
+				t.Errorf("%d %s: %v", r.StatusCode, b, err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			waits = append(waits, max(time.Since(due)-400*time.Millisecond, 0))
+		})
+		peak = max(peak, len(w.pool().Instances))
+	}
+	all.Wait()
+	return waits, max(peak, len(w.pool().Instances))
+}
