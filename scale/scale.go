@@ -108,3 +108,6 @@ type Decision struct {
 	Bound     string     `json:"bound,omitempty"` // which clamp bound the result: "min", "max", "scale_in_window", "manual", …; see the Bound constants
 	Why       string     `json:"why"`             // one sentence for people
 }
+
+// Change is by how many instances the decision changed the capacity, in whichever direction.
+func (d *Decision) Change() int { return max(d.Desired-d.Previous, d.Previous-d.Desired) }

@@ -1,10 +1,12 @@
 package sim
 
 import (
+	"cmp"
 	_ "embed"
 	"encoding/json"
 	"html/template"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/weirlb/weir/scale"
@@ -27,7 +29,7 @@ type Report struct {
 // reportPoints is how many points a line of the page has at most; each stands for the largest of its time.
 const reportPoints = 600
 
-// most decisions of one run that the page lists
+// reportDecisions is how many decisions of a run the page lists at most.
 const reportDecisions = 2000
 
 type reportRun struct {
@@ -69,11 +71,8 @@ func WriteHTML(w io.Writer, about Report, runs []*Result) error {
 		if first := runs[0].Cost; first > 0 {
 			out[i].Of = r.Cost / first
 		}
-		ds := r.Decisions
-		if len(ds) > reportDecisions {
-			out[i].More = len(ds) - reportDecisions
-			ds = ds[:reportDecisions]
-		}
+		ds := largest(r.Decisions)
+		out[i].More = len(r.Decisions) - len(ds)
 		for _, d := range ds {
 			out[i].Decisions = append(out[i].Decisions, reportDecision{d.Time.Sub(about.Start).Seconds(), d.Previous, d.Desired, d.Why, d.Bound, d.Proposals})
 		}
@@ -86,6 +85,19 @@ func WriteHTML(w io.Writer, about Report, runs []*Result) error {
 		Report
 		Data template.JS
 	}{about, template.JS(data)})
+}
+
+// largest thins decisions out: of each few that follow each other, the one that changed most.
+func largest(ds []scale.Decision) []scale.Decision {
+	each := (len(ds) + reportDecisions - 1) / reportDecisions
+	if each <= 1 {
+		return ds
+	}
+	var out []scale.Decision
+	for few := range slices.Chunk(ds, each) {
+		out = append(out, slices.MaxFunc(few, func(a, b scale.Decision) int { return cmp.Compare((&a).Change(), (&b).Change()) }))
+	}
+	return out
 }
 
 // curve thins the run's points out, so that no peak is lost.

@@ -40,6 +40,7 @@ func (e *engine) arrive(r Request) {
 	case admit.Run:
 		e.begin(q)
 	case admit.Queue:
+		e.result.drawn.waiting = max(e.result.drawn.waiting, e.result.Waiting())
 		e.sweep()
 	default:
 		e.refused(q, err)

@@ -47,7 +47,7 @@ type Point struct {
 	At        time.Duration `json:"at"`
 	Arrivals  int           `json:"arrivals"` // since the point before
 	Lost      int           `json:"lost"`     // since the point before
-	Waiting   int           `json:"waiting"`
+	Waiting   int           `json:"waiting"`  // at most since the point before
 	Running   int           `json:"running"`
 	Instances int           `json:"instances"` // loading and draining ones included
 	WaitMax   time.Duration `json:"wait_max"`  // of those that began since the point before
@@ -61,7 +61,7 @@ func (r *Result) draw(now time.Duration, last bool) {
 	}
 	r.Curve = append(r.Curve, Point{
 		At: now, Arrivals: r.Requests - r.drawn.requests, Lost: r.Lost - r.drawn.lost,
-		Waiting: r.Waiting(), Running: r.begun - r.over, Instances: r.n, WaitMax: r.drawn.wait,
+		Waiting: max(r.drawn.waiting, r.Waiting()), Running: r.begun - r.over, Instances: r.n, WaitMax: r.drawn.wait,
 	})
 	r.drawn = drawn{requests: r.Requests, lost: r.Lost}
 }
@@ -69,6 +69,7 @@ func (r *Result) draw(now time.Duration, last bool) {
 // drawn is what the curve shows already.
 type drawn struct {
 	requests, lost int
+	waiting        int           // most since then
 	wait           time.Duration // the longest since then
 }
 

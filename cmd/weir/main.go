@@ -42,6 +42,7 @@ type cli struct {
 	Load    loadCmd    `cmd:"" help:"Send an open-loop load and report what users would have seen."`
 	Trace   traceCmd   `cmd:"" help:"Say what a recorded trace holds: its format, rates, times and what had to be assumed."`
 	Infer   inferCmd   `cmd:"" help:"Run a small inference server: images, chat and predictions."`
+	Replay  replayCmd  `cmd:"" help:"Judge a config by recorded traffic: what users would have waited, and what it would have cost."`
 	Status  statusCmd  `cmd:"" help:"Show pools, targets, instances and queues of a running Weir."`
 	Logs    logsCmd    `cmd:"" help:"Show what an instance wrote."`
 	Drain   drainCmd   `cmd:"" help:"Give a target nothing new and let it finish."`
@@ -72,7 +73,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		kong.Name("weir"), kong.Description(description), kong.UsageOnError(),
 		kong.Writers(stdout, stderr), kong.Exit(func(n int) { code = n }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 120}),
-		kong.Bind(&output{stdout, stderr}),
+		kong.Bind(&output{stdout, stderr}), kong.Vars{"baselines": baselineNames()},
 	)
 	if err != nil {
 		fmt.Fprintln(stderr, "weir:", err)

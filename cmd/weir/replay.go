@@ -1,0 +1,322 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/weirlb/weir/app"
+	"github.com/weirlb/weir/config"
+	"github.com/weirlb/weir/sim"
+	"github.com/weirlb/weir/trace"
+)
+
+type replayCmd struct {
+	Config  string   `short:"c" help:"The config whose pool is to be judged." default:"weir.yaml" type:"path"`
+	Pool    string   `help:"Its pool; not needed when there is one."`
+	Trace   string   `required:"" help:"Recorded requests, in any format of docs/traces.md." type:"existingfile" placeholder:"FILE"`
+	Against []string `help:"What to compare with: ${baselines}." placeholder:"NAME,..."`
+
+	To    string  `help:"End there: an offset or a date." group:"Trace"`
+	Speed float64 `help:"Play the arrivals so many times faster; what requests take stays." default:"1" group:"Trace"`
+	Boot  string  `help:"Measured boots to draw from: CSV, one a row; without it every boot takes 10 s." type:"existingfile" placeholder:"FILE" group:"Model"`
+	traceFlags
+
+	Service time.Duration `help:"Service time of requests for which the trace gives neither that nor tokens." default:"1s" group:"Model"`
+	Prefill time.Duration `help:"Time that a token of a prompt takes." default:"200us" group:"Model"`
+	Decode  time.Duration `help:"Time that a token of an answer takes." default:"20ms" group:"Model"`
+	Switch  time.Duration `help:"Time to load another model than the target has; without it that of the pool's affinity, or nothing." group:"Model"`
+	Block   int           `help:"Tokens of a block of a prompt's prefix." default:"512" group:"Model"`
+	Blocks  int           `help:"Blocks of prefixes that a target remembers; 0 remembers none." default:"4096" group:"Model"`
+
+	Promise time.Duration `help:"The wait to judge by; without it that of the queue policy, or 2s." group:"Report"`
+	Price   float64       `help:"Of an instance for an hour." default:"1" group:"Report"`
+	Seed    uint64        `help:"Seed of the randomness: the same seed gives the same run." default:"1" group:"Report"`
+	JSON    string        `help:"Write the runs as JSON to this file." type:"path" placeholder:"FILE" group:"Report"`
+	HTML    string        `help:"Write a page with pictures and every decision to this file." type:"path" placeholder:"FILE" group:"Report"`
+}
+
+func (replayCmd) Help() string {
+	return `Runs recorded traffic through the balancing, queue, policies and plan of the config, with events in place of sockets and processes: what
+users would have waited, and what it would have cost. Each baseline is first tuned on a quarter of the trace, over the settings its own users
+would try. Weir's lines come first.
+
+  weir replay -c weir.yaml --trace requests.csv.gz
+  weir replay -c weir.yaml --trace access.log --against static,asg-target,oracle --html replay.html
+  weir replay -c weir.yaml --trace requests.csv --boot boots.csv --scale 10 --price 1.006`
+}
+
+func (r *replayCmd) Run(o *output) error {
+	c, err := readConfig(r.Config)
+	if err != nil {
+		return err
+	}
+	name, p, err := onePool(c, r.Pool)
+	if err != nil {
+		return usageError{fmt.Errorf("weir replay: %w", err)}
+	}
+	against, oracle, err := r.baselines()
+	if err != nil {
+		return usageError{fmt.Errorf("weir replay: --against: %w", err)}
+	}
+	recorded, err := r.read(o.err)
+	if err != nil {
+		return err
+	}
+	options, err := r.options(o.err, name, p, recorded)
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	runs, err := r.compare(ctx, o.err, options, recorded, against)
+	if err != nil {
+		return err
+	}
+	if oracle {
+		runs = append(runs, sim.Oracle(options, recorded.requests))
+	}
+	return r.report(o, options, recorded, runs)
+}
+
+// recording is a trace as it was read.
+type recording struct {
+	requests []sim.Request
+	start    time.Time
+	about    string // in a line
+}
+
+// read reads the trace, and says what it had to assume.
+func (r *replayCmd) read(w io.Writer) (*recording, error) {
+	options, err := r.traceFlags.options(r.To, r.Seed, false)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("weir replay: %w", err)}
+	}
+	if !(r.Speed > 0) {
+		return nil, usageError{errors.New("weir replay: --speed must be above 0")}
+	}
+	f, err := os.Open(r.Trace)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	t, err := trace.Open(r.Trace, f, options)
+	if err != nil {
+		return nil, err
+	}
+	rec := &recording{}
+	for q, err := range t.All() {
+		if err != nil {
+			return nil, err
+		}
+		rec.requests = append(rec.requests, sim.Request{
+			At: time.Duration(float64(q.At) / r.Speed), Service: q.Service, Input: int(q.In), Output: int(q.Out), Prefix: q.Prefix,
+			Model: hashed(q.Model), Tenant: hashed(q.Tenant),
+		})
+	}
+	printWarnings(w, r.Trace, t.Warnings())
+	n := len(rec.requests)
+	if n == 0 {
+		return nil, fmt.Errorf("%s has no request between --from and --to", r.Trace)
+	}
+	var dated bool
+	if rec.start, dated = t.Start(); !dated {
+		rec.start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	}
+	span := rec.requests[n-1].At
+	rec.about = fmt.Sprintf("%s: %d requests over %s, read as %s", r.Trace, n, span.Round(time.Second), t.Format())
+	return rec, nil
+}
+
+// hashed names a model or tenant by a number; nobody's name is 0.
+func hashed(name string) uint64 {
+	if name == "" {
+		return 0
+	}
+	h := fnv.New64a()
+	h.Write([]byte(name))
+	return max(h.Sum64(), 1)
+}
+
+// readBoots reads measured boots; none when no file is named.
+func (r *replayCmd) readBoots(w io.Writer) ([]time.Duration, error) {
+	if r.Boot == "" {
+		return nil, nil
+	}
+	f, err := os.Open(r.Boot)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := trace.ReadBoots(r.Boot, f, unitOf(r.Unit))
+	if err != nil {
+		return nil, err
+	}
+	printWarnings(w, r.Boot, b.Warnings)
+	return b.Times, nil
+}
+
+// onePool returns the pool of that name, or the only one that there is.
+func onePool(c *config.Config, name string) (string, *config.Pool, error) {
+	var names []string
+	for n := range c.Pools {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	if name == "" && len(names) == 1 {
+		name = names[0]
+	}
+	if p := c.Pools[name]; p != nil {
+		return name, p, nil
+	}
+	if name == "" {
+		return "", nil, fmt.Errorf("the config has several pools; write --pool with one of %s", strings.Join(names, ", "))
+	}
+	return "", nil, fmt.Errorf("the config has no pool %q; it has %s", name, strings.Join(names, ", "))
+}
+
+func (r *replayCmd) baselines() (against []sim.Baseline, oracle bool, err error) {
+	var names []string
+	for _, n := range r.Against {
+		if n == "oracle" {
+			oracle = true
+		} else {
+			names = append(names, n)
+		}
+	}
+	against, err = sim.Named(names)
+	return against, oracle, err
+}
+
+func (r *replayCmd) options(w io.Writer, name string, p *config.Pool, rec *recording) (sim.Options, error) {
+	o := app.Simulation(name, p)
+	o.Start, o.Seed, o.Price = rec.start, r.Seed, r.Price
+	if r.Promise > 0 {
+		o.Promise = r.Promise
+	}
+	if r.Switch > 0 {
+		o.Switch = r.Switch
+	}
+	o.Service = func(q sim.Request) time.Duration {
+		if q.Input+q.Output == 0 {
+			return r.Service
+		}
+		return time.Duration(q.Input)*r.Prefill + time.Duration(q.Output)*r.Decode
+	}
+	if r.Blocks > 0 {
+		o.Prefill, o.PrefixBlock, o.PrefixKeeps = r.Prefill, r.Block, r.Blocks
+	}
+	if n := len(rec.requests); n > 0 {
+		o.Step = min(max((rec.requests[n-1].At/3000).Round(time.Second), time.Second), time.Hour)
+	}
+	boots, err := r.readBoots(w)
+	if err != nil {
+		return o, err
+	}
+	o.Boot = app.Boots(boots)
+	return o, nil
+}
+
+// compare runs Weir and then each baseline at its best.
+func (r *replayCmd) compare(ctx context.Context, w io.Writer, o sim.Options, rec *recording, against []sim.Baseline) ([]*sim.Result, error) {
+	progress := newReplayProgress(w, len(rec.requests))
+	defer progress.end()
+	o.Progress = progress.at("weir")
+	first, err := sim.Run(ctx, o, slices.Values(rec.requests))
+	if err != nil {
+		return nil, err
+	}
+	runs := []*sim.Result{first}
+	for _, b := range against {
+		o.Progress = progress.at(b.Name + ", tuning")
+		best, err := sim.Tune(ctx, b, o, rec.requests, first.Kept)
+		if err != nil {
+			return nil, err
+		}
+		best.Options.Name, best.Options.Progress = b.Name, progress.at(b.Name)
+		run, err := sim.Run(ctx, best.Options, slices.Values(rec.requests))
+		if err != nil {
+			return nil, err
+		}
+		run.Setting = best.Setting
+		runs = append(runs, run)
+	}
+	return runs, nil
+}
+
+func (r *replayCmd) report(o *output, options sim.Options, rec *recording, runs []*sim.Result) error {
+	fmt.Fprintf(o.out, "%s\npromise: a wait of at most %v; price: %g an hour\n\n", rec.about, options.Promise, options.Price)
+	if err := sim.WriteTable(o.out, runs); err != nil {
+		return err
+	}
+	about := sim.Report{Title: "weir replay " + r.Trace, Trace: rec.about, Start: rec.start, Slots: max(options.Slots, 1), Promise: options.Promise}
+	for path, write := range map[string]func(io.Writer) error{
+		r.JSON: func(w io.Writer) error { return sim.WriteJSON(w, runs) },
+		r.HTML: func(w io.Writer) error { return sim.WriteHTML(w, about, runs) },
+	} {
+		if path == "" {
+			continue
+		}
+		f, err := os.Create(path)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(write(f), f.Close()); err != nil {
+			return fmt.Errorf("writing %s: %w", path, err)
+		}
+		fmt.Fprintln(o.err, "wrote", path)
+	}
+	return nil
+}
+
+// replayProgress is a line on a terminal that says how far a replay is.
+type replayProgress struct {
+	w     io.Writer
+	total int
+	last  time.Time
+	drawn bool
+}
+
+func newReplayProgress(w io.Writer, total int) *replayProgress {
+	if !isTerminal(w) {
+		w = nil
+	}
+	return &replayProgress{w: w, total: total}
+}
+
+// at returns what is told of the progress of one run.
+func (p *replayProgress) at(what string) func(time.Duration, int) {
+	if p.w == nil {
+		return nil
+	}
+	return func(at time.Duration, n int) {
+		if time.Since(p.last) < 100*time.Millisecond {
+			return
+		}
+		p.last, p.drawn = time.Now(), true
+		fmt.Fprintf(p.w, "\r\x1b[K%s: %d of %d requests, %v", what, n, p.total, at.Round(time.Minute))
+	}
+}
+
+func (p *replayProgress) end() {
+	if p.drawn {
+		fmt.Fprint(p.w, "\r\x1b[K")
+	}
+}
+
+// baselineNames lists what --against knows.
+func baselineNames() string {
+	var names []string
+	for _, b := range sim.Baselines() {
+		names = append(names, b.Name)
+	}
+	return strings.Join(append(names, "oracle"), ", ")
+}
