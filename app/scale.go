@@ -1,6 +1,10 @@
 package app
 
 import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/weirlb/weir/alarm"
@@ -104,4 +108,30 @@ func desiredOf(s *config.Scale) int {
 		return *s.Desired
 	}
 	return s.Min
+}
+
+// Scaling gives what the decisions of a pool are made by: its options, the slots of one instance, and the capacity to begin with. With
+// an empty name it is that of the only pool that scales.
+func Scaling(c *config.Config, pool string) (o scale.Options, slots, desired int, err error) {
+	var names []string
+	for name, p := range c.Pools {
+		if p.Scale != nil {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	switch p := c.Pools[pool]; {
+	case pool == "" && len(names) == 1:
+		pool = names[0]
+	case pool == "" && len(names) == 0:
+		return o, 0, 0, errors.New("no pool of this config scales; give one a template and scale")
+	case pool == "":
+		return o, 0, 0, fmt.Errorf("several pools scale; say which with --pool: %s", strings.Join(names, ", "))
+	case p == nil:
+		return o, 0, 0, fmt.Errorf("there is no pool %q; those that scale are: %s", pool, strings.Join(names, ", "))
+	case p.Scale == nil:
+		return o, 0, 0, fmt.Errorf("pool %s has fixed targets and does not scale; give it a template and scale", pool)
+	}
+	p := c.Pools[pool]
+	return scaleOptions(pool, p.Scale), p.Concurrency, desiredOf(p.Scale), nil
 }

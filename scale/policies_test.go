@@ -314,3 +314,71 @@ func TestPoliciesSurviveRestart(t *testing.T) {
 		}
 	})
 }
+
+// The same input again and again: each policy moves the capacity in one direction at most, never beyond its bounds.
+func TestPoliciesDoNotOscillate(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		policies := map[string]Policy{
+			"step":     symmetric(),
+			"tracking": NewTracking(TrackingOptions{Target: Target{Metric: CPUUtilization, Value: 50}, LowRatio: 0.7}),
+			"simple": NewSimple(SimpleOptions{Signal: Signal{Metric: CPUUtilization}, Rule: alarm.Rule{Threshold: 60, Comparison: alarm.Above},
+				Adjustment: Adjustment{PercentChangeInCapacity, 20, 1}, Cooldown: time.Minute}),
+		}
+		o := Options{Min: 2, Max: 30}
+		for _, name := range rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"step", "tracking", "simple"}), 1, 3, rapid.ID).Draw(t, "policies") {
+			o.Policies = append(o.Policies, policies[name])
+		}
+		d, desired, last := New(o), rapid.IntRange(2, 30).Draw(t, "desired"), 0
+		cpu := rapid.Float64Range(0, 100).Draw(t, "cpu")
+		for s := 0; s < 3600; s += 10 {
+			got := d.Decide(&Observation{Time: epoch.Add(time.Duration(s) * time.Second), Desired: desired, Metrics: map[string]float64{CPUUtilization: cpu}})
+			if got.Desired < o.Min || got.Desired > o.Max {
+				t.Fatalf("out of bounds: %s", got.Why)
+			}
+			if by := got.Desired - desired; by != 0 {
+				if by*last < 0 {
+					t.Fatalf("turned at %d s: %s", s, got.Why)
+				}
+				last = by
+			}
+			desired = got.Desired
+		}
+	})
+}
+
+// says is a policy that proposes always the same.
+type says Proposal
+
+func (s says) Name() string { return "says" }
+
+func (s says) Propose(*Observation) Proposal { return Proposal(s) }
+
+// Out if any policy says so, in only if all that have a vote do; without data nobody shrinks. With CombineMax the silent vote to stay.
+func TestCombinations(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		const now = 10
+		o := Options{Max: 100, Combine: rapid.SampledFrom([]Combination{"", CombineAWS, CombineMax}).Draw(t, "combine")}
+		most, votes, silent, missing := -1, 0, false, false
+		for range rapid.IntRange(1, 5).Draw(t, "policies") {
+			p := says{Desired: rapid.IntRange(0, 20).Draw(t, "asks"), Why: "so"}
+			switch rapid.IntRange(0, 3).Draw(t, "kind") {
+			case 0:
+				p.Abstain, missing = true, true
+			case 1:
+				p.Neutral, silent = true, true
+			default:
+				most, votes = max(most, p.Desired), votes+1
+			}
+			o.Policies = append(o.Policies, p)
+		}
+		want := now
+		if votes > 0 && (most > now || most < now && !missing && !(silent && o.Combine == CombineMax)) {
+			want = most
+		}
+		// Something runs, or min 0 has a say.
+		got := New(o).Decide(&Observation{Time: epoch, Desired: now, Metrics: map[string]float64{InFlight: 1, QueueDepth: 0}})
+		if got.Desired != max(want, 1) {
+			t.Fatalf("%v: %d, want %d: %s", o.Policies, got.Desired, want, got.Why)
+		}
+	})
+}

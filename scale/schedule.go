@@ -51,6 +51,7 @@ func (a *Action) Next(now time.Time) (time.Time, bool) {
 // plan is what a schedule asks for at some moment.
 type plan struct {
 	minBy, maxBy *Action // the newest that set each; nil: none did
+	maxLater     bool    // max was set after min
 	set          *Action // one that sets desired just now
 }
 
@@ -61,6 +62,9 @@ func (p *plan) bounds(low, high int) (int, int) {
 	}
 	if p.maxBy != nil {
 		high = max(0, *p.maxBy.Max)
+	}
+	if p.maxLater {
+		return min(low, high), high
 	}
 	return low, max(low, high)
 }
@@ -103,6 +107,7 @@ func (c calendar) at(now, last time.Time) plan {
 			p.set, setAt = a, e.from
 		}
 	}
+	p.maxLater = p.maxBy != nil && maxAt.After(minAt)
 	return p
 }
 
