@@ -43,7 +43,13 @@ var table = []struct {
 		"telemetry": "values decisions",
 		"measure":   "values decisions",
 		"pool":      "values decisions",
-		"fleet":     "values decisions measure pool",
+
+		"measure/history": "measure",
+		"measure/scrape":  "measure measure/history",
+		"measure/prom":    "measure measure/history",
+		"measure/gpu":     "measure",
+
+		"fleet": "values decisions measure pool",
 	}},
 	{"edges", map[string]string{
 		"listen":           "proxyproto",

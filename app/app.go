@@ -125,7 +125,7 @@ func Start(c *config.Config, o Options) (_ *App, err error) {
 		return nil, err
 	}
 	a.leaving = newLeavers(dir)
-	if a.tenure, err = openState(a.ctx, dir); err != nil {
+	if a.tenure, err = openState(a.ctx, dir, c.Metrics, a.log); err != nil {
 		return nil, err
 	}
 	undo = append(undo, func() { a.tenure.end() })
@@ -177,6 +177,7 @@ func Start(c *config.Config, o Options) (_ *App, err error) {
 	for _, lp := range a.pools {
 		lp.run()
 	}
+	a.record(a.tenure)
 	a.watch(c)
 	notify("READY=1")
 	a.log.Info("Weir is up", "version", o.Version, "dashboard", a.web.url(), "pools", len(a.pools), "generation", a.memo.Generation)

@@ -108,6 +108,7 @@ func (lp *livePool) configure(a *App, c *config.Pool) error {
 	if s := lp.scaled.Load(); s != nil {
 		s.fleet.Configure(a.fleetOptions(lp, c))
 		s.loop.Configure(slotsOf(c), scaleOptions(lp.name, c.Scale))
+		a.tenure.asker.Watch(lp.name, queriesOf(c))
 	} else {
 		lp.fix(c)
 	}

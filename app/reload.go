@@ -98,6 +98,7 @@ func (a *App) apply(c *config.Config) error {
 		case pc == nil:
 			removed[name] = lp
 			delete(a.pools, name)
+			a.tenure.asker.Watch(name, nil)
 		case !reflect.DeepEqual(lp.config(), pc):
 			if err := lp.configure(a, pc); err != nil {
 				a.log.Error("a pool could not be changed", "pool", name, "error", err) // config has checked all there is
@@ -135,6 +136,9 @@ func (a *App) canChange(c *config.Config) error {
 	}
 	if c.Admin != a.cfg.Admin {
 		return fmt.Errorf("admin: cannot change while Weir runs; restart it")
+	}
+	if !reflect.DeepEqual(c.Metrics, a.cfg.Metrics) {
+		return fmt.Errorf("metrics: cannot change while Weir runs; restart it")
 	}
 	for name, pc := range c.Pools {
 		if lp := a.pools[name]; lp != nil && lp.scales() != (pc.Template != nil) {

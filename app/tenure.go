@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
@@ -15,6 +16,8 @@ import (
 	"github.com/weirlb/weir/config"
 	"github.com/weirlb/weir/control"
 	"github.com/weirlb/weir/fleet"
+	"github.com/weirlb/weir/measure"
+	"github.com/weirlb/weir/measure/history"
 	"github.com/weirlb/weir/pool"
 )
 
@@ -24,6 +27,8 @@ type tenure struct {
 	db      *bolt.DB
 	store   *fleet.Store
 	journal *control.Journal
+	history *history.DB    // nil when it could not be opened
+	asker   *measure.Asker // of the queries of policies
 
 	ctx    context.Context // ends with the tenure
 	cancel context.CancelFunc
@@ -31,7 +36,7 @@ type tenure struct {
 }
 
 // openState opens the database in the state directory, which must be there.
-func openState(ctx context.Context, dir string) (*tenure, error) {
+func openState(ctx context.Context, dir string, m config.Metrics, log *slog.Logger) (*tenure, error) {
 	db, err := bolt.Open(filepath.Join(dir, "weir.db"), 0o600, &bolt.Options{Timeout: 3 * time.Second})
 	if errors.Is(err, bolterrors.ErrTimeout) {
 		return nil, fmt.Errorf("state: another Weir is using %s; stop it, or give this one a state directory of its own", dir)
@@ -48,6 +53,7 @@ func openState(ctx context.Context, dir string) (*tenure, error) {
 		return nil, fmt.Errorf("state: %w", err)
 	}
 	t.ctx, t.cancel = context.WithCancel(ctx)
+	t.remember(dir, m, log)
 	return t, nil
 }
 
@@ -55,7 +61,12 @@ func openState(ctx context.Context, dir string) (*tenure, error) {
 func (t *tenure) end() error {
 	t.cancel()
 	t.works.Wait()
-	return t.db.Close()
+	t.asker.Wait()
+	var err error
+	if t.history != nil {
+		err = t.history.Close()
+	}
+	return errors.Join(err, t.db.Close())
 }
 
 // stateDir makes the state directory and returns it as an absolute path.
@@ -92,8 +103,9 @@ func (a *App) newScaling(t *tenure, lp *livePool, c *config.Pool) (*scaling, err
 	}
 	s.loop = control.New(control.Options{
 		Pool: p, Fleet: s.fleet, Samples: &a.samples, Journal: t.journal, Slots: slotsOf(c),
-		Scale: scaleOptions(p.Name, c.Scale), Desired: desiredOf(c.Scale), Log: a.log, Decided: a.decided,
+		Asker: t.asker, Scale: scaleOptions(p.Name, c.Scale), Desired: desiredOf(c.Scale), Log: a.log, Decided: a.decided,
 	})
+	t.asker.Watch(p.Name, queriesOf(c))
 	return s, nil
 }
 

@@ -187,7 +187,7 @@ func (a *App) reclaim() error {
 	if err != nil {
 		return err
 	}
-	t, err := openState(a.ctx, dir)
+	t, err := openState(a.ctx, dir, a.cfg.Metrics, a.log)
 	if err != nil {
 		return err
 	}
@@ -206,6 +206,7 @@ func (a *App) reclaim() error {
 		lp.forget(s.fleet)
 		s.run()
 	}
+	a.record(t)
 	return a.bringHome(t)
 }
 

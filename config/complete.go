@@ -72,6 +72,7 @@ func nameRoutes(cfg *Config) {
 }
 
 func completePool(r *report, path string, p *Pool) {
+	completePreset(r, path, p)
 	if h := p.Health; h != nil && !r.has(child(child(path, "health"), "interval")) {
 		h.Interval = DefaultTargetInterval
 		if p.Template != nil {

@@ -24,6 +24,8 @@ type Config struct {
 	AccessLog *AccessLog `yaml:"access_log"`
 	// OpenTelemetry traces. Without it, none are sent, and the trace headers of clients pass through.
 	Tracing *Tracing `yaml:"tracing"`
+	// What Weir measures and how long it keeps that.
+	Metrics Metrics `yaml:"metrics"`
 	// What a client may send, on every listener.
 	Limits Limits `yaml:"limits"`
 	// How long a client may take, on every listener.

@@ -8,8 +8,8 @@ import "reflect"
 
 // laterKeys are keys by the struct they will belong to.
 var laterKeys = map[reflect.Type][]string{
-	reflect.TypeFor[Config]():   {"alarms", "dns", "jobs", "metrics", "peers", "regions", "tenants"},
-	reflect.TypeFor[Pool]():     {"alarms", "cost", "discover", "jobs", "preset", "refresh", "schedule", "warm_pool"},
+	reflect.TypeFor[Config]():   {"alarms", "dns", "jobs", "peers", "regions", "tenants"},
+	reflect.TypeFor[Pool]():     {"alarms", "cost", "discover", "jobs", "refresh", "schedule", "warm_pool"},
 	reflect.TypeFor[Target]():   {"priority", "zone"},
 	reflect.TypeFor[Health]():   {"on_failure", "port", "prompt"},
 	reflect.TypeFor[Check]():    {"on_failure", "port", "prompt"},

@@ -52,6 +52,10 @@ type Pool struct {
 	Drain Duration `yaml:"drain"`
 	// How to launch one instance.
 	Template *Template `yaml:"template"`
+	// Server that runs on the targets, which says where its metrics and its health are, and what its names mean.
+	Preset string `yaml:"preset" jsonschema:"enum=vllm,enum=sglang,enum=triton,enum=tgi,enum=llamacpp,enum=ollama,enum=comfyui,enum=cog,enum=dcgm" noun:"a preset"`
+	// Where the targets tell their metrics, in the form of Prometheus.
+	Metrics *Scrape `yaml:"metrics"`
 	// How many instances there are. Without it, exactly one.
 	Scale *Scale `yaml:"scale"`
 }

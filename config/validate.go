@@ -21,6 +21,7 @@ func validate(r *report, cfg *Config) {
 	if cfg.Tracing != nil {
 		v.tracing(cfg.Tracing)
 	}
+	v.metrics(cfg.Metrics)
 	v.positive("limits.header", int64(cfg.Limits.Header), "64KiB")
 	v.positive("limits.uri", int64(cfg.Limits.URI), "8KiB")
 	if cfg.Limits.URI > cfg.Limits.Header {

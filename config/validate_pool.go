@@ -29,6 +29,9 @@ func (v checker) pool(path, name string, p *Pool) {
 	if p.Liveness != nil {
 		v.check(child(path, "liveness"), *p.Liveness)
 	}
+	if p.Metrics != nil {
+		v.scrape(child(path, "metrics"), p.Metrics)
+	}
 	if p.Template != nil {
 		v.template(child(path, "template"), p.Template)
 	}

@@ -37,8 +37,9 @@ type Options struct {
 	Pool    *pool.Pool
 	Fleet   Fleet
 	Samples *measure.Store
-	Journal *Journal // nil: nothing is kept
-	Slots   int      // of one instance; 0 means without limit
+	Asker   *measure.Asker // of the queries of policies; nil when there are none
+	Journal *Journal       // nil: nothing is kept
+	Slots   int            // of one instance; 0 means without limit
 	Scale   scale.Options
 	Desired int // to begin with, when nothing is known from before
 	Log     *slog.Logger

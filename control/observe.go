@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/weirlb/weir/fleet"
+	"github.com/weirlb/weir/measure"
 	"github.com/weirlb/weir/pool"
 	"github.com/weirlb/weir/scale"
 )
@@ -21,6 +22,8 @@ func (l *Loop) observe(obs *scale.Observation, s pool.Load, views []fleet.View, 
 		metrics = map[string]float64{}
 	}
 	clear(metrics)
+	l.o.Asker.Into(metrics, l.o.Pool.Name, now)
+	l.o.Samples.Into(metrics, measure.PoolKey(l.o.Pool.Name), now)
 	metrics[scale.QueueDepth] = float64(s.Waiting)
 	metrics[scale.InFlight] = float64(s.InFlight)
 	metrics[scale.RequestsPerSecond] = s.Rate

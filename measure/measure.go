@@ -17,12 +17,20 @@ type Store struct {
 }
 
 type sample struct {
-	at    time.Time
+	until time.Time
 	value float64
 }
 
-// Set records a sample of an instance's metric.
+// PoolKey is the name under which a [Store] keeps what was pushed for a whole pool. No instance has it.
+func PoolKey(pool string) string { return "pool/" + pool }
+
+// Set records a sample of an instance's metric, which is known for the time of [Fresh].
 func (s *Store) Set(instance, metric string, value float64, now time.Time) {
+	s.SetFor(instance, metric, value, now, Fresh)
+}
+
+// SetFor does as Set for a metric that is known for another time, such as three times its interval.
+func (s *Store) SetFor(instance, metric string, value float64, now time.Time, fresh time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.by == nil {
@@ -33,7 +41,7 @@ func (s *Store) Set(instance, metric string, value float64, now time.Time) {
 		m = map[string]sample{}
 		s.by[instance] = m
 	}
-	m[metric] = sample{now, value}
+	m[metric] = sample{now.Add(fresh), value}
 }
 
 // Of returns an instance's fresh metrics in the map into, which it empties first; a nil map is made when there are any. The map is the
@@ -44,7 +52,7 @@ func (s *Store) Of(instance string, now time.Time, into map[string]float64) map[
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for k, v := range s.by[instance] {
-		if now.Sub(v.at) > Fresh {
+		if now.After(v.until) {
 			continue
 		}
 		if out == nil {
@@ -53,6 +61,29 @@ func (s *Store) Of(instance string, now time.Time, into map[string]float64) map[
 		out[k] = v.value
 	}
 	return out
+}
+
+// Into adds an instance's fresh metrics to others.
+func (s *Store) Into(metrics map[string]float64, instance string, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for k, v := range s.by[instance] {
+		if !now.After(v.until) {
+			metrics[k] = v.value
+		}
+	}
+}
+
+// Drop makes metrics of an instance unknown at once: who measures them could not.
+func (s *Store) Drop(instance string, metrics ...string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, m := range metrics {
+		delete(s.by[instance], m)
+	}
+	if len(s.by[instance]) == 0 {
+		delete(s.by, instance)
+	}
 }
 
 // Forget drops all samples of an instance.

@@ -1,0 +1,226 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/weirlb/weir/config"
+	"github.com/weirlb/weir/measure"
+	"github.com/weirlb/weir/measure/history"
+	"github.com/weirlb/weir/telemetry"
+	"github.com/weirlb/weir/window"
+)
+
+// remember opens the history of a tenure and begins to answer queries. Without a history Weir runs on: what asks it gets no answer.
+func (t *tenure) remember(dir string, m config.Metrics, log *slog.Logger) {
+	sources := map[string]measure.Source{}
+	var err error
+	t.history, err = history.Open(history.Options{
+		Dir: filepath.Join(dir, "metrics"), Retention: time.Duration(m.Retention), Detail: time.Duration(m.Detail), MaxBytes: int64(m.MaxSize), Log: log,
+	})
+	if err != nil {
+		log.Error("measured values are not kept, and policies with a query have no answer", "error", err)
+		t.history = nil
+		sources[""] = noHistory{err}
+	} else {
+		sources[""] = t.history
+	}
+	t.asker = measure.NewAsker(t.ctx, sources, log)
+}
+
+// noHistory answers for a history that could not be opened.
+type noHistory struct{ err error }
+
+func (n noHistory) Query(context.Context, string, time.Time) (float64, bool, error) {
+	return 0, false, n.err
+}
+
+// record keeps Weir's own numbers until the tenure ends.
+func (a *App) record(t *tenure) {
+	if t.history == nil {
+		return
+	}
+	t.works.Go(func() {
+		r := recorder{app: a, scope: t.history.Scope(), own: telemetry.Registry(a.Metrics)}
+		tick := time.NewTicker(time.Duration(a.cfg.Metrics.Interval))
+		defer tick.Stop()
+		for {
+			r.round(time.Now())
+			select {
+			case <-t.ctx.Done():
+				return
+			case <-tick.C:
+			}
+		}
+	})
+}
+
+// recorder turns Weir's own numbers into series: those that GET /metrics shows, under the same names, and what is measured of each
+// instance, which are too many and too short-lived for there.
+type recorder struct {
+	app    *App
+	scope  *history.Scope
+	own    *prometheus.Registry
+	now    time.Time
+	batch  []history.Sample
+	label  labels.Builder
+	failed bool
+}
+
+func (r *recorder) round(now time.Time) {
+	r.now, r.batch = now, r.batch[:0]
+	families, err := r.own.Gather()
+	for _, f := range families {
+		r.family(f)
+	}
+	for _, lp := range r.app.sorted() {
+		r.pool(lp)
+	}
+	if e := r.scope.Append(now, r.batch); e != nil {
+		err = e
+	}
+	switch {
+	case err != nil && !r.failed:
+		r.app.log.Error("measured values could not be kept", "error", err)
+	case err == nil && r.failed:
+		r.app.log.Info("measured values are kept again")
+	}
+	r.failed = err != nil
+}
+
+// pool adds what is known of a pool and its instances beyond what GET /metrics shows.
+func (r *recorder) pool(lp *livePool) {
+	s := lp.pool.Stats(r.now)
+	r.add("weir_requests_per_second", measure.Gauge, s.Rate, "pool", lp.name)
+	for name, q := range map[string]window.Summary{"weir_latency_seconds": s.Latency, "weir_wait_seconds": s.Wait} {
+		if q.Count == 0 {
+			continue // no requests have no latency
+		}
+		r.add(name, measure.Gauge, q.P50, "pool", lp.name, "quantile", "0.5")
+		r.add(name, measure.Gauge, q.P95, "pool", lp.name, "quantile", "0.95")
+		r.add(name, measure.Gauge, q.P99, "pool", lp.name, "quantile", "0.99")
+	}
+	scaled := lp.scaled.Load()
+	if scaled == nil {
+		for _, t := range s.Targets {
+			r.metrics("weir_target_", "target", lp.name, t.Target.ID)
+		}
+		return
+	}
+	for _, v := range scaled.fleet.Instances(r.now) {
+		r.metrics("weir_instance_", "instance", lp.name, v.ID)
+		r.add("weir_instance_in_flight", measure.Gauge, float64(v.InFlight), "pool", lp.name, "instance", v.ID)
+	}
+}
+
+func (r *recorder) metrics(prefix, label, pool, id string) {
+	for name, v := range r.app.samples.Of(id, r.now, nil) {
+		r.add(prefix+name, measure.Gauge, v, "pool", pool, label, id)
+	}
+}
+
+// family adds the series of one name, in the way that GET /metrics writes them.
+func (r *recorder) family(f *dto.MetricFamily) {
+	name := f.GetName()
+	for _, m := range f.Metric {
+		l := make([]string, 0, 2*len(m.Label)+2)
+		for _, p := range m.Label {
+			l = append(l, p.GetName(), p.GetValue())
+		}
+		switch {
+		case m.Counter != nil:
+			r.add(name, measure.Counter, m.Counter.GetValue(), l...)
+		case m.Gauge != nil:
+			r.add(name, measure.Gauge, m.Gauge.GetValue(), l...)
+		case m.Untyped != nil:
+			r.add(name, measure.Gauge, m.Untyped.GetValue(), l...)
+		case m.Summary != nil:
+			for _, q := range m.Summary.Quantile {
+				r.add(name, measure.Gauge, q.GetValue(), append(slices.Clone(l), "quantile", number(q.GetQuantile()))...)
+			}
+			r.add(name+"_sum", measure.Counter, m.Summary.GetSampleSum(), l...)
+			r.add(name+"_count", measure.Counter, float64(m.Summary.GetSampleCount()), l...)
+		case m.Histogram != nil:
+			for _, b := range m.Histogram.Bucket {
+				r.add(name+"_bucket", measure.Counter, float64(b.GetCumulativeCount()), append(slices.Clone(l), "le", number(b.GetUpperBound()))...)
+			}
+			r.add(name+"_bucket", measure.Counter, float64(m.Histogram.GetSampleCount()), append(slices.Clone(l), "le", "+Inf")...)
+			r.add(name+"_sum", measure.Counter, m.Histogram.GetSampleSum(), l...)
+			r.add(name+"_count", measure.Counter, float64(m.Histogram.GetSampleCount()), l...)
+		}
+	}
+}
+
+// number writes a bound as Prometheus does.
+func number(v float64) string {
+	if v == math.Trunc(v) && math.Abs(v) < 1e15 {
+		return strconv.FormatFloat(v, 'f', 1, 64)
+	}
+	return strconv.FormatFloat(v, 'g', -1, 64)
+}
+
+func (r *recorder) add(name string, kind measure.Kind, v float64, l ...string) {
+	r.label.Reset(labels.EmptyLabels())
+	r.label.Set(labels.MetricName, name)
+	for i := 0; i < len(l); i += 2 {
+		r.label.Set(l[i], l[i+1])
+	}
+	r.batch = append(r.batch, history.Sample{Labels: r.label.Labels(), Kind: kind, Time: r.now, Value: v})
+}
+
+// queriesOf are the queries that the policies of a pool need: wherever one says query, and, beside it, who answers.
+func queriesOf(c *config.Pool) (qs []measure.Query) {
+	if c.Scale != nil {
+		gather(reflect.ValueOf(c.Scale), &qs)
+	}
+	return qs
+}
+
+// gather finds the queries in a part of the config, however deep they are.
+func gather(v reflect.Value, qs *[]measure.Query) {
+	switch v.Kind() {
+	case reflect.Pointer, reflect.Interface:
+		if !v.IsNil() {
+			gather(v.Elem(), qs)
+		}
+	case reflect.Slice:
+		for _, x := range v.Seq2() {
+			gather(x, qs)
+		}
+	case reflect.Struct:
+		if q := v.FieldByName("Query"); q.IsValid() && q.Kind() == reflect.String && q.String() != "" {
+			one := measure.Query{Text: q.String()}
+			if from := v.FieldByName("From"); from.IsValid() && from.Kind() == reflect.String {
+				one.Source = from.String()
+			}
+			if !slices.Contains(*qs, one) {
+				*qs = append(*qs, one)
+			}
+		}
+		for _, f := range v.Fields() {
+			gather(f, qs)
+		}
+	}
+}
+
+// History evaluates a PromQL expression about what was measured, at every step of a span; see [history.DB.Range].
+func (a *App) History(ctx context.Context, promql string, from, to time.Time, step time.Duration) ([]measure.Point, error) {
+	a.mu.Lock()
+	h := a.tenure.history
+	a.mu.Unlock()
+	if h == nil {
+		return nil, fmt.Errorf("there is no history of what was measured; see the log of the start")
+	}
+	return h.Range(ctx, promql, from, to, step)
+}
