@@ -186,8 +186,8 @@ func (k *KEDA) check() (errs []error) {
 	if o.MinReplicaCount < 0 || o.MaxReplicaCount < 1 || o.MinReplicaCount > o.MaxReplicaCount {
 		errs = append(errs, fmt.Errorf("minReplicaCount %d and maxReplicaCount %d: want 0 <= minReplicaCount <= maxReplicaCount, and maxReplicaCount at least 1", o.MinReplicaCount, o.MaxReplicaCount))
 	}
-	if idle := o.IdleReplicaCount; idle != nil && (*idle != 0 || o.MinReplicaCount == 0) {
-		errs = append(errs, fmt.Errorf("idleReplicaCount %d with minReplicaCount %d: want 0, and a minReplicaCount above it", *idle, o.MinReplicaCount))
+	if idle := o.IdleReplicaCount; idle != nil && *idle != 0 {
+		errs = append(errs, fmt.Errorf("idleReplicaCount %d: want 0, because the HPA keeps to minReplicaCount", *idle))
 	}
 	if k.poll < 0 || k.cool < 0 || o.InitialCooldownPeriod < 0 {
 		errs = append(errs, errors.New("a period must not be below 0"))
