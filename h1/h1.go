@@ -28,6 +28,7 @@ func bad(reason string) *Error { return &Error{400, reason} }
 // The refusals. They are values, so that callers can tell them apart and refusing allocates nothing.
 var (
 	ErrRequestLine = bad("malformed request line")
+	ErrForeign     = bad("the first line has neither a target nor a version of HTTP")
 	ErrMethod      = bad("the request does not begin with a method and a space")
 	ErrTarget      = bad("the request target holds forbidden characters or has no valid form")
 	ErrURITooLong  = &Error{414, "the request target is too long"}

@@ -73,6 +73,11 @@ func begin(b []byte, uri int) (int, error) {
 	return sp, nil
 }
 
+// isForeign says whether nothing in a first line is of HTTP but its shape: where another protocol is spoken too, who sent it may mean that.
+func isForeign(target, version []byte) bool {
+	return !bytes.HasPrefix(version, []byte("HTTP")) && bytes.IndexByte(version, ' ') < 0 && target[0] != '/' && target[0] != '*' && !bytes.Contains(target, []byte("://"))
+}
+
 // line takes the request line from the target on.
 func (r *Request) line(rest []byte, l Limits) error {
 	sp := bytes.IndexByte(rest, ' ')
@@ -94,6 +99,9 @@ func (r *Request) line(rest []byte, l Limits) error {
 	default:
 		if len(version) == 8 && string(version[:5]) == "HTTP/" && version[6] == '.' {
 			return ErrVersion
+		}
+		if isForeign(target, version) {
+			return ErrForeign
 		}
 		return ErrRequestLine
 	}

@@ -11,7 +11,7 @@ import (
 
 // refusals are the errors for the corpus's names of them.
 var refusals = map[corpus.Refusal]error{
-	corpus.None: nil, corpus.RequestLine: ErrRequestLine, corpus.Method: ErrMethod, corpus.Target: ErrTarget, corpus.URITooLong: ErrURITooLong,
+	corpus.None: nil, corpus.RequestLine: ErrRequestLine, corpus.Foreign: ErrForeign, corpus.Method: ErrMethod, corpus.Target: ErrTarget, corpus.URITooLong: ErrURITooLong,
 	corpus.Version: ErrVersion, corpus.Connect: ErrConnect, corpus.HeadTooBig: ErrHeadTooBig, corpus.LineEnd: ErrLineEnd,
 	corpus.Fold: ErrFold, corpus.Name: ErrName, corpus.Value: ErrValue, corpus.Host: ErrHost, corpus.Length: ErrLength,
 	corpus.Encoding: ErrEncoding, corpus.Both: ErrBoth, corpus.Connection: ErrConnection, corpus.Expect: ErrExpect,

@@ -224,7 +224,7 @@ func (c *client) serve(b []byte) {
 				return
 			}
 			if err != h1.ErrMore {
-				c.refuse(malformed(err))
+				c.refuse(c.li.malformed(err))
 				return
 			}
 			if c.phase == phaseIdle {

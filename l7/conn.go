@@ -180,7 +180,7 @@ func (c *conn) readHead(s *Site) bool {
 			}
 			if err != h1.ErrMore {
 				c.due.enter(phaseBusy, 0)
-				c.refuse(malformed(err))
+				c.refuse(c.l.malformed(err))
 				return false
 			}
 			if !begun {

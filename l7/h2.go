@@ -3,11 +3,11 @@ package l7
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"io"
 	"log"
 	"net"
 	"net/http"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -121,12 +121,27 @@ var preface = []byte("PRI * HTTP/2.0\r\n\r\n")
 func isH2(b []byte) bool { return bytes.HasPrefix(b, preface) }
 
 // carryH2 carries an HTTP/2 connection to its end, in place of what carried it before, and counts it out.
-func (e *Engine) carryH2(before carrier, l *Listener, c net.Conn, from origin) {
+func (e *Engine) carryH2(before carrier, l *Listener, t *tls.Conn, from origin) {
 	m := e.newMux(l, from)
 	m.from.proto = "HTTP/2.0"
-	e.carryMux(before, m, inBatches(c))
+	c := inBatches(t)
+	if s := t.ConnectionState(); suitsHTTP2(&s) {
+		c = newFrames(c, nil)
+	} // else the library has the words for it
+	e.carryMux(before, m, c)
 	from.seat.rise()
 	e.leave(l)
+}
+
+// suitsHTTP2 says whether HTTP/2 may be spoken over the connection (RFC 9113 9.2.2).
+func suitsHTTP2(s *tls.ConnectionState) bool {
+	switch s.CipherSuite {
+	case tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+		tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+		tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256, tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256:
+		return true
+	}
+	return s.Version >= tls.VersionTLS13
 }
 
 func (e *Engine) carryMux(before carrier, m *mux, c net.Conn) {
@@ -184,30 +199,12 @@ func headLimit(s *Site) int {
 // becomeH2 carries on with a connection that has turned out to speak HTTP/2.
 func (c *conn) becomeH2() {
 	c.due.enter(phaseBusy, 0)
-	rest := &begun{Conn: c.Conn, b: slices.Clone(c.in[:c.n])}
+	rest := newFrames(c.Conn, c.in[:c.n])
 	c.free()
 	m := c.e.newMux(c.l, c.from)
 	m.from.proto = "HTTP/2.0"
 	c.e.carryMux(c, m, rest)
 }
-
-// begun is a connection of which b was read already.
-type begun struct {
-	net.Conn
-	b []byte
-}
-
-func (c *begun) Read(p []byte) (int, error) {
-	if len(c.b) > 0 {
-		n := copy(p, c.b)
-		c.b = c.b[n:]
-		return n, nil
-	}
-	return c.Conn.Read(p)
-}
-
-// NetConn is the connection itself.
-func (c *begun) NetConn() net.Conn { return c.Conn }
 
 // single is a listener with one connection.
 type single struct{ c net.Conn }

@@ -2,7 +2,6 @@ package l7
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -18,15 +17,7 @@ import (
 	"github.com/summerwind/h2spec/spec"
 )
 
-// otherwise are the cases of h2spec that are answered in another way than it wants, and why. All but the last are how net/http does it.
-var otherwise = map[string]string{
-	"http2/6.5.3/1":   "SETTINGS that say one thing twice end the connection: that they are malformed is not in the RFC, but nobody needs them",
-	"http2/8.1.2.2/1": "a head with headers of HTTP/1.1 connections is answered 400 (RFC 9113 8.1.1 lets a server answer what is malformed)",
-	"http2/8.1.2.2/2": "so is TE with more than trailers",
-	"http2/3.5/2":     "without TLS, what does not begin as HTTP/2 is malformed HTTP/1.1 and answered in its words, before the connection ends",
-}
-
-// TestH2Spec holds HTTP/2 to all cases of h2spec, the strict ones included, but for those named above.
+// TestH2Spec holds HTTP/2 to all cases of h2spec, the strict ones included.
 func TestH2Spec(t *testing.T) {
 	if testing.Short() {
 		t.Skip("h2spec waits a lot")
@@ -65,10 +56,6 @@ func runSpecs(t *testing.T, c *config.Config, g *spec.TestGroup) (passed int) {
 		}
 		err = tc.Run(c, conn)
 		conn.Close()
-		if why := otherwise[fmt.Sprintf("%s/%d", g.ID(), i+1)]; why != "" && err != nil {
-			t.Logf("%s/%d: %s: otherwise: %s", g.ID(), i+1, tc.Desc, why)
-			continue
-		}
 		te, failed := err.(*spec.TestError)
 		switch {
 		case failed:

@@ -60,6 +60,15 @@ func malformed(err error) reply {
 	return r
 }
 
+// malformed is how the listener answers what is not a request in order. What is neither HTTP/1.1 nor, where that is taken too, HTTP/2
+// is answered in the words of neither: the connection ends (RFC 9113 3.4).
+func (l *Listener) malformed(err error) reply {
+	if err == h1.ErrForeign && l.opts.H2C {
+		return reply{}
+	}
+	return malformed(err)
+}
+
 func brokenTarget(why string) reply {
 	return reply{status: 502, kind: "bad_gateway", code: "target_failed", message: why}
 }
@@ -106,8 +115,11 @@ func (x *exchange) whyNot(r *route.Request) string {
 	return string(out)
 }
 
-// append appends the whole answer. last says that the connection ends after it.
+// append appends the whole answer, or nothing if that is the answer. last says that the connection ends after it.
 func (r reply) append(out []byte, isHead, last bool) []byte {
+	if r.status == 0 {
+		return out
+	}
 	body := r.body
 	if r.kind != "" {
 		body = r.problem()

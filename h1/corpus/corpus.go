@@ -13,6 +13,7 @@ type Refusal uint8
 const (
 	None Refusal = iota // it is not
 	RequestLine
+	Foreign // the first line is of another protocol
 	Method
 	Target
 	URITooLong
