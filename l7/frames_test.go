@@ -280,3 +280,40 @@ func kindsOf(in []byte) string {
 	}
 	return out.String()
 }
+
+// endless is a connection on which the same comes again and again.
+type endless struct {
+	net.Conn
+	b  []byte
+	at int
+}
+
+func (e *endless) Read(p []byte) (int, error) {
+	n := copy(p, e.b[e.at:])
+	e.at = (e.at + n) % len(e.b)
+	return n, nil
+}
+
+// BenchmarkFrames measures what it costs to look at the head of a request, which a browser repeats but for its path.
+func BenchmarkFrames(b *testing.B) {
+	var in bytes.Buffer
+	w := http2.NewFramer(&in, nil)
+	k := &h2Client{}
+	k.enc = hpack.NewEncoder(&k.block)
+	head := func() {
+		w.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, EndHeaders: true, BlockFragment: k.fields("GET",
+			"user-agent", "h2load", "accept", "*/*", "accept-encoding", "gzip", "cookie", "a=b", "x-request", "the same each time")})
+	}
+	in.WriteString(http2.ClientPreface)
+	head()
+	first := bytes.Clone(in.Bytes())
+	in.Reset()
+	head()
+	f := newFrames(&endless{b: in.Bytes()}, first)
+	frame := make([]byte, in.Len())
+	io.CopyN(io.Discard, f, int64(len(first)))
+	for b.Loop() {
+		io.ReadFull(f, frame[:frameHead])
+		io.ReadFull(f, frame[frameHead:])
+	}
+}
