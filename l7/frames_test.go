@@ -205,6 +205,21 @@ func TestWhatBeginsAsHTTP2MustGoOnAsThat(t *testing.T) {
 	})
 }
 
+// A first line that has nothing of HTTP may be meant as either of the protocols that a listener with HTTP/2 speaks.
+func TestWhatIsOfNeitherProtocolIsNotAnswered(t *testing.T) {
+	onBoth(t, func(t *testing.T) {
+		p := front(t, 0, serve(t, func(http.ResponseWriter, *http.Request) { t.Error("it came through") }))
+		for line, silent := range map[string]bool{"INVALID CONNECTION PREFACE": true, "GET / PREFACE": false} {
+			c, r := dial(t, p.addr)
+			io.WriteString(c, line+"\r\n\r\n")
+			c.SetReadDeadline(time.Now().Add(10 * time.Second))
+			if b, err := io.ReadAll(r); err != nil || silent != (len(b) == 0) || !silent && !bytes.HasPrefix(b, []byte("HTTP/1.1 400 ")) {
+				t.Errorf("%s: %q, %v", line, b, err)
+			}
+		}
+	})
+}
+
 // An old suite is told what it is.
 func TestHTTP2IsNotSpokenOverOldSuites(t *testing.T) {
 	p := front(t, 0, serve(t, func(http.ResponseWriter, *http.Request) { t.Error("it was") }))
