@@ -108,10 +108,10 @@ func unitName(u time.Duration) string {
 
 // number reads digits and a fraction exactly, and other forms as a float.
 func (c *clock) number(v []byte) (int64, error) {
-	whole, fraction, scale := int64(0), int64(0), int64(c.unit)
+	whole, fraction, scale := uint64(0), int64(0), int64(c.unit)
 	i := 0
-	for ; i < len(v) && v[i] >= '0' && v[i] <= '9' && i < 18; i++ {
-		whole = whole*10 + int64(v[i]-'0')
+	for ; i < len(v) && v[i] >= '0' && v[i] <= '9' && i < 19; i++ {
+		whole = whole*10 + uint64(v[i]-'0')
 	}
 	digits := i
 	if i < len(v) && v[i] == '.' {
@@ -122,10 +122,10 @@ func (c *clock) number(v []byte) (int64, error) {
 	}
 	at := int64(0)
 	if i == len(v) && digits > 0 {
-		if whole > math.MaxInt64/2/int64(c.unit) {
+		if whole > math.MaxInt64/2/uint64(c.unit) {
 			return 0, fmt.Errorf("%q is beyond the year 2200; mend or remove the row, or set --unit", clip(v))
 		}
-		at = whole*int64(c.unit) + fraction
+		at = int64(whole)*int64(c.unit) + fraction
 	} else {
 		f, err := strconv.ParseFloat(string(v), 64)
 		switch {
@@ -248,8 +248,11 @@ func (c *clock) combined(v []byte) (at int64, zoned, ok bool) {
 	minute, ok4 := digits(v[15:17])
 	second, ok5 := digits(v[18:20])
 	shift, ok6 := offset(v[20:])
-	if month == 0 || !ok1 || !ok2 || !ok3 || !ok4 || !ok5 || !ok6 || d < 1 || d > 31 || y < 1000 || y > 2260 || hour > 23 || minute > 59 || second > 60 {
+	if month == 0 || !ok1 || !ok2 || !ok3 || !ok4 || !ok5 || !ok6 || d < 1 || d > 31 || v[11] != ':' || v[14] != ':' || v[17] != ':' || hour > 23 || minute > 59 || second > 60 {
 		return 0, false, false
+	}
+	if y < 1700 || y > 2250 { // nanoseconds would overflow; read refuses the year
+		return math.MinInt64, true, true
 	}
 	return (time.Date(y, time.Month(month), d, hour, minute, second, 0, time.UTC).Unix() - shift) * 1e9, true, true
 }

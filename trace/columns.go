@@ -2,6 +2,7 @@ package trace
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -121,12 +122,13 @@ func columnOf(name string, by map[string]string) column {
 	if !ok || c.role != noRole {
 		for _, u := range unitNames {
 			stem, cut := strings.CutSuffix(plain, u.name)
-			if !cut {
+			apart := strings.HasSuffix(strings.ToLower(name), "_"+u.name)
+			if !cut || u.name == "s" && !apart { // "waits" is no wait in seconds
 				continue
 			}
 			if r := known[stem]; c.role == noRole && r.timed() {
 				found, c.unit = r, u.unit
-			} else if c.role.timed() && strings.HasSuffix(strings.ToLower(name), "_"+u.name) {
+			} else if c.role.timed() && apart {
 				c.unit = u.unit
 			}
 			if c.unit != 0 {
@@ -137,18 +139,10 @@ func columnOf(name string, by map[string]string) column {
 	if plain == "requesttime" || plain == "upstreamresponsetime" || plain == "msec" { // nginx's count seconds
 		c.unit = time.Second
 	}
-	if c.role == noRole {
-		if r, _ := roleOfValue(by, found); !r {
-			c.role = found
-		}
+	if _, elsewhere := by[roleNames[found]]; c.role == noRole && !elsewhere {
+		c.role = found
 	}
 	return c
-}
-
-// roleOfValue says whether the user gave another column a role.
-func roleOfValue(by map[string]string, r role) (bool, string) {
-	name, given := by[roleNames[r]]
-	return given, name
 }
 
 func (r role) timed() bool { return r >= roleTime && r <= roleWait }
@@ -169,11 +163,12 @@ type layout struct {
 	failed  int           // requests that did not succeed
 
 	// Of the row being read.
-	has                         uint32 // a bit for each role
-	when                        int64
-	service, total, wait        time.Duration
-	attempts                    int64
-	query                       string
+	has                  uint32 // a bit for each role
+	begins, ends         int64
+	service, total, wait time.Duration
+	attempts             int64
+	query                string
+
 	warnedService, warnedStatus bool
 }
 
@@ -240,12 +235,11 @@ func (l *layout) begin() {
 const (
 	maxTokens  = 1e9
 	maxService = 7 * 24 * time.Hour
-	maxSmall   = 1<<15 - 1
 	maxBytes   = 1 << 50
 )
 
 // set takes a value of the row.
-func (l *layout) set(it *item, c *column, v []byte) error {
+func (l *layout) set(it *item, c *column, v []byte) (err error) {
 	if c.role == noRole {
 		return nil
 	}
@@ -257,50 +251,32 @@ func (l *layout) set(it *item, c *column, v []byte) error {
 		return nil
 	}
 	l.has |= 1 << c.role
+	line := int(it.Line)
 	switch c.role {
-	case roleTime, roleEnd:
-		at, err := l.clock.read(v, l.t, c, int(it.Line))
-		if err != nil {
-			return fmt.Errorf("%s: %w", c.name, err)
-		}
-		if c.role == roleTime || l.has&(1<<roleTime) == 0 {
-			l.when = at
-		}
-		if c.role == roleTime && l.has&(1<<roleEnd) != 0 {
-			l.has &^= 1 << roleEnd
-		}
-	case roleService, roleTotal, roleWait:
-		d, err := l.span(v, c, int(it.Line))
-		if err != nil {
-			return err
-		}
-		*map3(c.role, &l.service, &l.total, &l.wait) = d
-	case roleIn, roleOut:
-		n, err := whole(c, v, maxTokens)
-		if err != nil {
-			return err
-		}
-		if c.role == roleIn {
-			it.In = int32(n)
-		} else {
-			it.Out = int32(n)
-		}
-	case roleSteps, roleImages, roleLoras:
-		n, err := whole(c, v, maxSmall)
-		if err != nil {
-			return err
-		}
-		*map3(c.role, &it.Steps, &it.Images, &it.Loras) = int16(n)
+	case roleTime:
+		l.begins, err = l.clock.read(v, l.t, c, line)
+	case roleEnd:
+		l.ends, err = l.clock.read(v, l.t, c, line)
+	case roleService:
+		l.service, err = l.span(v, c, line)
+	case roleTotal:
+		l.total, err = l.span(v, c, line)
+	case roleWait:
+		l.wait, err = l.span(v, c, line)
+	case roleIn:
+		it.In, err = whole[int32](c, v, maxTokens)
+	case roleOut:
+		it.Out, err = whole[int32](c, v, maxTokens)
+	case roleSteps:
+		it.Steps, err = whole[int16](c, v, math.MaxInt16)
+	case roleImages:
+		it.Images, err = whole[int16](c, v, math.MaxInt16)
+	case roleLoras:
+		it.Loras, err = whole[int16](c, v, math.MaxInt16)
 	case roleBytes:
-		n, err := whole(c, v, maxBytes)
-		if err != nil {
-			return err
-		}
-		it.Bytes = n
+		it.Bytes, err = whole[int64](c, v, maxBytes)
 	case roleAttempts:
-		var err error
-		l.attempts, err = whole(c, v, maxSmall)
-		return err
+		l.attempts, err = whole[int64](c, v, maxBytes)
 	case roleModel:
 		it.Model = l.intern(v)
 	case roleTenant:
@@ -312,28 +288,15 @@ func (l *layout) set(it *item, c *column, v []byte) error {
 	case roleQuery:
 		l.query = string(v)
 	case roleStatus:
-		return l.status(it, c, v)
+		err = l.status(it, c, v)
 	case rolePrefix:
-		var err error
 		it.Prefix, err = l.prefix(c, v)
-		return err
 	}
-	return nil
-}
-
-// map3 picks the field of a role: the first, second or third of its group.
-func map3[T any](r role, a, b, c *T) *T {
-	switch r {
-	case roleService, roleSteps:
-		return a
-	case roleTotal, roleImages:
-		return b
-	}
-	return c
+	return err
 }
 
 // whole reads a count, which some tools write as "63.0".
-func whole(c *column, v []byte, most float64) (int64, error) {
+func whole[T int16 | int32 | int64](c *column, v []byte, most float64) (T, error) {
 	if len(v) < 10 {
 		n := int64(0)
 		digits := true
@@ -344,14 +307,18 @@ func whole(c *column, v []byte, most float64) (int64, error) {
 			n = n*10 + int64(b-'0')
 		}
 		if digits && float64(n) <= most {
-			return n, nil
+			return T(n), nil
 		}
 	}
-	f, err := strconv.ParseFloat(string(v), 64)
+	f, ok := decimal(v)
+	var err error
+	if !ok {
+		f, err = strconv.ParseFloat(string(v), 64)
+	}
 	if err != nil || !(f >= 0 && f <= most) || f != float64(int64(f)) {
 		return 0, fmt.Errorf("%s is %q, which it cannot be; write a whole number from 0 to %d", c.name, clip(v), int64(most))
 	}
-	return int64(f), nil
+	return T(f), nil
 }
 
 // span reads a length of time: a number, or one with a unit such as 350ms. nginx writes several when it tried several servers.
@@ -376,6 +343,9 @@ func (l *layout) span(v []byte, c *column, line int) (time.Duration, error) {
 			}
 		}
 	}
+	if f, ok := decimal(v); ok && f*float64(unit) <= float64(maxService) {
+		return time.Duration(f * float64(unit)), nil
+	}
 	var d time.Duration
 	for part := range strings.FieldsFuncSeq(string(v), func(r rune) bool { return r == ',' || r == ':' || r == ' ' }) {
 		if part == "-" {
@@ -396,13 +366,34 @@ func (l *layout) span(v []byte, c *column, line int) (time.Duration, error) {
 	return min(d, maxService), nil
 }
 
+// decimal reads plain digits with a point perhaps, which is what nearly all numbers are.
+func decimal(v []byte) (float64, bool) {
+	n, scale := uint64(0), uint64(0)
+	for _, b := range v {
+		switch {
+		case b >= '0' && b <= '9':
+			n = n*10 + uint64(b-'0')
+			scale *= 10
+		case b == '.' && scale == 0:
+			scale = 1
+		default:
+			return 0, false
+		}
+	}
+	return float64(n) / float64(max(scale, 1)), len(v) > 0 && len(v) < 16 && v[0] != '.'
+}
+
 func (l *layout) status(it *item, c *column, v []byte) error {
 	if v[0] >= '0' && v[0] <= '9' {
-		n, err := whole(c, v, 999)
+		n, err := whole[int16](c, v, 599)
 		if err != nil || n != 0 && n < 100 {
 			return fmt.Errorf("%s is %q, which is no status of HTTP; write a number from 100 to 599", c.name, clip(v))
 		}
-		it.Status = int16(n)
+		it.Status = n
+		return nil
+	}
+	if string(v) == "SUCCEED" {
+		it.Status = 200
 		return nil
 	}
 	switch strings.ToLower(clip(v)) {
@@ -484,17 +475,25 @@ func (l *layout) finish(it *item) error {
 			l.missing[r] = it.Line
 		}
 	}
-	it.at, it.Wait, it.Service = l.when, l.wait, l.service
 	has := func(r role) bool { return l.has&(1<<r) != 0 }
-	if has(roleTotal) && !has(roleService) && !(l.weir && has(roleAttempts) && l.attempts == 0) {
+	it.Wait, it.Service = l.wait, l.service
+	switch {
+	case has(roleService) || l.weir && has(roleAttempts) && l.attempts == 0: // no target worked on it
+	case has(roleTotal):
 		it.Service = max(l.total-l.wait, 0)
-	}
-	if has(roleEnd) {
-		whole := l.total
-		if !has(roleTotal) {
-			whole = it.Service + it.Wait
+	case has(roleTime) && has(roleEnd):
+		if l.ends < l.begins || l.ends-l.begins > int64(maxService) {
+			return fmt.Errorf("it ends %v after it begins; mend or remove the row", time.Duration(l.ends-l.begins))
 		}
-		it.at -= int64(whole)
+		it.Service = max(time.Duration(l.ends-l.begins)-l.wait, 0)
+	}
+	switch {
+	case has(roleTime):
+		it.at = l.begins
+	case has(roleTotal):
+		it.at = l.ends - int64(l.total)
+	default:
+		it.at = l.ends - int64(it.Service+it.Wait)
 	}
 	if l.query != "" && !strings.Contains(it.Path, "?") {
 		it.Path += "?" + l.query
@@ -505,7 +504,7 @@ func (l *layout) finish(it *item) error {
 	return nil
 }
 
-// trim removes spaces and one pair of quotes' worth of nothing else.
+// trim removes the spaces around a value.
 func trim(v []byte) []byte {
 	for len(v) > 0 && (v[0] == ' ' || v[0] == '\t') {
 		v = v[1:]

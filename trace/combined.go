@@ -148,39 +148,13 @@ func (s *combinedSource) read(it *item, line []byte) error {
 
 // times reads what stands behind the agent.
 func (s *combinedSource) times(it *item, behind []byte) error {
-	if len(behind) == 0 {
-		if s.shape > 0 {
-			return fmt.Errorf("no time behind the user agent, where the first line has one; mend or remove the line")
-		}
-		return nil
+	if len(behind) == 0 && s.shape > 0 {
+		return fmt.Errorf("no time behind the user agent, where the first line has one; mend or remove the line")
 	}
-	n := 0
-	for len(behind) > 0 {
-		var f []byte
-		if behind[0] == '"' {
-			var ok bool
-			if f, behind, ok = unquote(behind[1:]); !ok {
-				return fmt.Errorf("a quote does not close behind the user agent; mend or remove the line")
-			}
-		} else {
-			f, behind, _ = bytes.Cut(behind, []byte{' '})
-			for len(f) > 0 && f[len(f)-1] == ',' || len(behind) > 1 && behind[0] == ':' { // 0.1, 0.2 or 0.1 : 0.2: nginx tried two servers
-				var more []byte
-				if behind[0] == ':' {
-					behind = trim(behind[1:])
-				}
-				more, behind, _ = bytes.Cut(trim(behind), []byte{' '})
-				f = append(append(bytes.Clone(bytes.TrimSuffix(f, []byte{','})), ' '), more...)
-				if len(more) == 0 {
-					break
-				}
-			}
-		}
-		behind = trim(behind)
+	for n := 0; len(behind) > 0; n++ {
 		c := []*column{&s.total, &s.service, nil}[min(n, 2)]
-		if name, value, ok := bytes.Cut(f, []byte{'='}); ok {
-			value = bytes.Trim(value, `"`)
-			switch f = value; string(name) {
+		if i := bytes.IndexAny(behind, `= "`); i > 0 && behind[i] == '=' {
+			switch string(behind[:i]) {
 			case "rt", "request_time":
 				c = &s.total
 			case "urt", "upstream_response_time":
@@ -188,16 +162,36 @@ func (s *combinedSource) times(it *item, behind []byte) error {
 			default:
 				c = nil
 			}
+			behind = behind[i+1:]
 		}
-		n++
-		if c == nil || len(f) == 0 {
-			continue
+		var v []byte
+		if len(behind) > 0 && behind[0] == '"' {
+			var ok bool
+			if v, behind, ok = unquote(behind[1:]); !ok {
+				return fmt.Errorf("a quote does not close behind the user agent; mend or remove the line")
+			}
+		} else {
+			i := several(behind)
+			v, behind = behind[:i], behind[i:]
 		}
-		if err := s.set(it, c, f); err != nil {
-			return err
+		behind = trim(behind)
+		if c != nil {
+			if err := s.set(it, c, v); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
+}
+
+// several is how long the value at the start of v is: up to a space, but nginx writes 0.1, 0.2 and 0.1 : 0.2 when it tried two servers.
+func several(v []byte) int {
+	for i, b := range v {
+		if b == ' ' && (i == 0 || v[i-1] != ',' && v[i-1] != ':' && (i+1 == len(v) || v[i+1] != ':')) {
+			return i
+		}
+	}
+	return len(v)
 }
 
 func isMethod(v []byte) bool {

@@ -53,7 +53,7 @@ func (s *csvSource) counted(c *column, v []byte) (int64, error) {
 	if len(v) == 0 {
 		return 0, fmt.Errorf("%s is empty; write how many requests came, 0 for none", c.name)
 	}
-	return whole(c, v, 1e12)
+	return whole[int64](c, v, 1e12)
 }
 
 // row is the next line that is not empty.
@@ -185,6 +185,10 @@ func (s *jsonSource) next(it *item) error {
 		}
 		if s.has&(1<<c.role) != 0 {
 			err = fmt.Errorf("%q is a second field for the %s of the request; name the one to take: --column %s=NAME", clip(c.name), roleNames[c.role], roleNames[c.role])
+			return false
+		}
+		if value.IsObject() || value.IsArray() && c.role != rolePrefix {
+			err = fmt.Errorf("%s is %s, where it needs one value; name another field for it, or write it flat, as `jq -c` can", c.name, clip(value.Raw))
 			return false
 		}
 		err = s.set(it, c, s.text(value))

@@ -256,6 +256,11 @@ func (t *Reader) detectCSV(in *lines, lay *layout, first []byte) error {
 	}
 	t.src = src
 	if counted {
+		for _, c := range lay.columns {
+			if c.role != noRole && c.role != roleTime && c.role != roleCount {
+				return t.errorf(in.n, "%s: one column counts the requests of a row, and %q tells of one request; remove one of the two", quoted(names(lay.columns)), clip(c.name))
+			}
+		}
 		t.format = "CSV of counts"
 		t.counts = &counts{src: src}
 		return nil

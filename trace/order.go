@@ -16,8 +16,7 @@ type sorter struct {
 	name   string
 	window int64
 
-	queue  []item
-	head   int
+	queue  queue
 	late   itemHeap
 	latest int64 // of all rows so far
 	any    bool
@@ -67,38 +66,26 @@ func (s *sorter) next(it *item) error {
 		heap.Pop(&s.late)
 		return nil
 	}
-	s.queue[s.head] = item{} // lets go of what it points at
-	if s.head++; s.head == len(s.queue) {
-		s.queue, s.head = s.queue[:0], 0
-	}
+	s.queue.pop()
 	return nil
 }
 
 func (s *sorter) front() *item {
-	switch queued := s.head < len(s.queue); {
-	case !queued && len(s.late) == 0:
-		return nil
-	case !queued:
-		return &s.late[0]
-	case len(s.late) == 0 || s.queue[s.head].at < s.late[0].at:
-		return &s.queue[s.head]
-	case s.queue[s.head].at == s.late[0].at && s.queue[s.head].Line < s.late[0].Line:
-		return &s.queue[s.head]
+	p := s.queue.front()
+	if len(s.late) == 0 {
+		return p
 	}
-	return &s.late[0]
+	if l := &s.late[0]; p == nil || l.at < p.at || l.at == p.at && l.Line < p.Line {
+		return l
+	}
+	return p
 }
 
 // read takes one row from the source.
 func (s *sorter) read() error {
-	if s.head > 0 && len(s.queue) == cap(s.queue) && s.head >= len(s.queue)/2 {
-		n := copy(s.queue, s.queue[s.head:])
-		clear(s.queue[n:])
-		s.queue, s.head = s.queue[:n], 0
-	}
-	s.queue = append(s.queue, item{})
-	it := &s.queue[len(s.queue)-1]
+	it := s.queue.push()
 	if err := s.src.next(it); err != nil {
-		s.queue = s.queue[:len(s.queue)-1]
+		s.queue.unpush()
 		return err
 	}
 	if !s.any || it.at >= s.latest {
@@ -107,7 +94,7 @@ func (s *sorter) read() error {
 	}
 	behind := s.latest - it.at
 	row := *it
-	s.queue = s.queue[:len(s.queue)-1]
+	s.queue.unpush()
 	if behind > s.window {
 		hint := "sort the trace by time"
 		if s.window > 0 {
@@ -123,16 +110,65 @@ func (s *sorter) read() error {
 	return nil
 }
 
+// queue holds items in chunks, so that a long one is neither copied as it grows nor kept as it empties.
+type queue struct {
+	chunks [][]item
+	head   int // in the first chunk
+	spare  []item
+}
+
+const chunkItems = 256
+
+// push makes room for an item at the end.
+func (q *queue) push() *item {
+	n := len(q.chunks)
+	if n == 0 || len(q.chunks[n-1]) == chunkItems {
+		if q.spare == nil {
+			q.spare = make([]item, 0, chunkItems)
+		}
+		q.chunks, q.spare = append(q.chunks, q.spare), nil
+		n++
+	}
+	c := &q.chunks[n-1]
+	*c = append(*c, item{})
+	return &(*c)[len(*c)-1]
+}
+
+// unpush takes back the last push.
+func (q *queue) unpush() {
+	n := len(q.chunks) - 1
+	if q.chunks[n] = q.chunks[n][:len(q.chunks[n])-1]; len(q.chunks[n]) == 0 {
+		q.chunks = q.chunks[:n]
+	}
+}
+
+// front is the first item, nil when there is none.
+func (q *queue) front() *item {
+	if len(q.chunks) == 0 || q.head == len(q.chunks[0]) {
+		return nil
+	}
+	return &q.chunks[0][q.head]
+}
+
+// pop removes the first item.
+func (q *queue) pop() {
+	c := q.chunks[0]
+	c[q.head] = item{} // lets go of what it points at
+	if q.head++; q.head == len(c) {
+		q.chunks[0], q.spare, q.head = nil, c[:0], 0
+		q.chunks = q.chunks[1:]
+	}
+}
+
 // watch looks at rows in order for what is odd about them.
 type watch struct {
-	rows    int
-	last    int64
-	hashes  map[uint64]struct{} // of the rows at last
-	twins   int
-	twin    int32 // the first one's line
-	begin   int64
-	gaps    [8]gap // the longest, longest first
-	partial bool
+	rows   int
+	last   int64
+	hashes map[uint64]struct{} // of the rows at last
+	twins  int
+	twin   int32 // the first one's line
+	begin  int64
+	gaps   [8]gap // the longest, longest first
 }
 
 // gap is a time without requests.
@@ -239,18 +275,18 @@ func (s *scaler) multiply() bool {
 	s.last = s.ahead.at
 	whole, part := math.Modf(s.o.Scale)
 	n := int(whole)
-	if chance(s.o.Seed, uint64(s.n), 0) < part {
+	if chance(s.o.Seed, uint64(s.ahead.Line), 0) < part {
 		n++
 	}
 	for k := 1; k < n; k++ {
 		c := s.ahead
-		c.at += int64(s.recent * chance(s.o.Seed, uint64(s.n), uint64(k)))
+		c.at += int64(s.recent * chance(s.o.Seed, uint64(s.ahead.Line), uint64(k)))
 		heap.Push(&s.copies, c)
 	}
 	return n > 0
 }
 
-// chance is a number from 0 to below 1 that belongs to the k-th draw of row n: SplitMix64's finaliser (Steele, Lea and Flood, OOPSLA
+// chance is a number from 0 to below 1 that belongs to the k-th draw of line n: SplitMix64's finaliser (Steele, Lea and Flood, OOPSLA
 // 2014) over them, so that a draw does not depend on which others were made.
 func chance(seed, n, k uint64) float64 {
 	x := seed ^ bits.RotateLeft64(n*0x9e3779b97f4a7c15, 17) ^ k*0xd1342543de82ef95

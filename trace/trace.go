@@ -186,8 +186,7 @@ type Reader struct {
 	counts *counts // of a trace of counts, else nil
 
 	begin, from, to int64 // nanoseconds; to is MaxInt64 when there is no end
-	started         bool
-	given           int // requests
+	given           int   // requests
 	err             error
 	warnings        []Warning
 	told            bool
@@ -318,7 +317,9 @@ func (t *Reader) Next() (Request, error) {
 	if t.counts != nil {
 		err = t.nextCounted(&it)
 	} else {
-		err = t.scaled.next(&it)
+		for err = t.scaled.next(&it); err == nil && it.at >= t.to; { // a copy
+			err = t.scaled.next(&it)
+		}
 	}
 	if errors.Is(err, errPart) {
 		err = io.EOF
