@@ -192,7 +192,7 @@ func (s *Summary) spread(at, length time.Duration, n float64) {
 	s.add(at+length-1, 0) // settles the width
 	parts := max(1, int(length/s.Width))
 	for i := range parts {
-		s.add(at+time.Duration(i)*length/time.Duration(parts), n/float64(parts))
+		s.add(at+time.Duration(float64(length)*float64(i)/float64(parts)), n/float64(parts))
 	}
 }
 
