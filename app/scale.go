@@ -32,9 +32,20 @@ func scaleOptions(name string, s *config.Scale) scale.Options {
 			o.Policies = append(o.Policies, stepPolicy(p.Step))
 		case p.Simple != nil:
 			o.Policies = append(o.Policies, simplePolicy(p.Simple))
+		case p.HPA != nil:
+			// What may be wrong with it the config has found.
+			hpa, _ := scale.NewHPA(p.HPA.Options(s))
+			o.Policies = append(o.Policies, hpa)
+		case p.KEDA != nil:
+			keda, _ := scale.NewKEDA(p.KEDA.Options(s))
+			o.Policies = append(o.Policies, keda)
 		case p.Schedule != nil:
 			o.Schedule = append(o.Schedule, action(p.Schedule))
 		}
+	}
+	o.OwnTiming = len(o.Policies) > 0
+	for _, p := range s.Policies {
+		o.OwnTiming = o.OwnTiming && (p.HPA != nil || p.KEDA != nil || p.Schedule != nil)
 	}
 	return o
 }

@@ -325,6 +325,38 @@ func TestEveryKeyIsRead(t *testing.T) {
 						Min: new(10), Max: new(20), Desired: new(12),
 					}},
 					{Schedule: &SchedulePolicy{At: "2026-12-24T08:00:00Z", Timezone: "UTC", Max: new(3)}},
+					{HPA: &HPAPolicy{
+						MinReplicas: new(1), MaxReplicas: 9,
+						Metrics: []HPAMetric{
+							{Type: "Resource", Resource: &HPASource{Name: "memory", Request: 4 << 30, Target: HPATarget{Type: "Utilization", AverageUtilization: 60}}},
+							{Type: "ContainerResource", ContainerResource: &HPASource{Name: "cpu", Container: "main", Target: HPATarget{Type: "AverageValue", AverageValue: 0.5}}},
+							{Type: "Pods", Pods: &HPASource{Metric: &HPAName{Name: "waiting"}, Target: HPATarget{Type: "AverageValue", AverageValue: 2}}},
+							{Type: "Object", Object: &HPASource{Metric: &HPAName{Query: "sum(waiting)"}, Target: HPATarget{Type: "Value", Value: 10}}},
+							{Type: "External", External: &HPASource{Metric: &HPAName{Name: "queue_depth"}, Target: HPATarget{Type: "AverageValue", AverageValue: 2000}}},
+						},
+						Behavior: &HPABehavior{
+							ScaleUp: &HPARules{
+								StabilizationWindowSeconds: new(Seconds(30 * time.Second)), SelectPolicy: "Min", Tolerance: new(0.05),
+								Policies: []HPAScalingPolicy{{Type: "Percent", Value: 50, PeriodSeconds: Seconds(time.Minute)}},
+							},
+							ScaleDown: &HPARules{SelectPolicy: "Max"},
+						},
+						Tolerance: new(0.2), SyncPeriod: Seconds(10 * time.Second), DownscaleStabilization: new(Seconds(time.Minute)),
+						CPUInitializationPeriod: new(Seconds(20 * time.Second)), InitialReadinessDelay: new(Seconds(5 * time.Second)),
+					}},
+					{KEDA: &KEDAPolicy{
+						PollingInterval: Seconds(10 * time.Second), CooldownPeriod: new(Seconds(time.Minute)), InitialCooldownPeriod: Seconds(5 * time.Second),
+						IdleReplicaCount: new(0), MinReplicaCount: new(2), MaxReplicaCount: 8,
+						Triggers: []KEDATrigger{
+							{Type: "prometheus", Metadata: KEDAMetadata{Query: "sum(waiting)", Threshold: 5, ActivationThreshold: 1}, MetricType: "Value"},
+							{Type: "cron", Metadata: KEDAMetadata{Start: "0 8 * * *", End: "0 9 * * *", Timezone: "Europe/Berlin", DesiredReplicas: 4}},
+							{Type: "metric", Metadata: KEDAMetadata{Metric: "waiting", Threshold: 3}},
+							{Type: "memory", Metadata: KEDAMetadata{Value: 60, Request: 4 << 30}},
+						},
+						Fallback: &KEDAFallback{FailureThreshold: 3, Replicas: 6, Behavior: "currentReplicas"},
+						Advanced: &KEDAAdvanced{KEDAHPAConfig{&HPABehavior{ScaleUp: &HPARules{SelectPolicy: "Disabled"}}}},
+						Paused:   true, PausedReplicas: new(3), PausedScaleIn: true, PausedScaleOut: true, ForceActivation: true,
+					}},
 				},
 				Combine: "max", MaxOutPerMinute: 8, MaxInPerMinute: 2, Suspend: []string{"az_rebalance"},
 				ScaleInWindow: of(2 * time.Minute), ZeroAfter: of(10 * time.Minute), MaxLaunching: 4,
@@ -347,7 +379,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 func TestFullHasEveryKey(t *testing.T) {
 	full := string(read(t, "testdata/good/full.yaml"))
 	for _, key := range allKeys(reflect.TypeFor[Config]()) {
-		if !regexp.MustCompile(`(?m)(^|[ {])` + key + `:`).MatchString(full) {
+		if !regexp.MustCompile(`(?m)(^|[ {])(` + key + `|` + camel(key) + `):`).MatchString(full) {
 			t.Errorf("full.yaml does not use the key %q", key)
 		}
 	}

@@ -183,8 +183,17 @@ func (d *decoder) structure(n *node, v reflect.Value, path string) {
 		return
 	}
 	known := fields(v.Type())
+	_, k8s := v.Addr().Interface().(kubernetes)
 	for _, e := range n.entries {
 		at := child(path, e.key)
+		if k8s { // either spelling
+			e.key = snake(e.key)
+			if d.has(child(path, e.key)) {
+				d.failAt(e.at, at, "is written twice, in two ways; keep one of them")
+				continue
+			}
+			d.where[child(path, e.key)] = e.at
+		}
 		d.where[at] = e.at
 		if i := slices.IndexFunc(known, func(f field) bool { return f.name == e.key }); i >= 0 {
 			d.decode(e.value, v.Field(known[i].index), at, known[i])
@@ -201,7 +210,7 @@ func (d *decoder) structure(n *node, v reflect.Value, path string) {
 		d.fail(at, "there is no key %q here; %s", e.key, didYouMean(e.key, names))
 	}
 	for _, f := range known {
-		if f.required && !slices.ContainsFunc(n.entries, func(e entry) bool { return e.key == f.name }) {
+		if f.required && !slices.ContainsFunc(n.entries, func(e entry) bool { return e.key == f.name || k8s && snake(e.key) == f.name }) {
 			d.failAt(n.at, path, "has no %q; add it, as in %s: %s", f.name, f.name, f.example)
 		}
 	}
@@ -220,6 +229,8 @@ var samples = map[reflect.Type]string{
 	reflect.TypeFor[TargetPolicy]():   "{metric: in_flight, value: 4}",
 	reflect.TypeFor[StepPolicy]():     "{metric: cpu_utilization, threshold: 50, steps: [{lower: 0, adjustment: 1}]}",
 	reflect.TypeFor[SimplePolicy]():   "{metric: cpu_utilization, threshold: 50, adjustment: 1}",
+	reflect.TypeFor[HPAPolicy]():      "{metrics: [{type: Resource, resource: {name: cpu, target: {type: Utilization, averageUtilization: 60}}}]}",
+	reflect.TypeFor[HPAName]():        "{name: queue_depth}",
 	reflect.TypeFor[SchedulePolicy](): "{cron: \"0 9 * * 1-5\", min: 10}",
 }
 

@@ -174,6 +174,18 @@ func DefaultSimplePolicy() SimplePolicy {
 	}
 }
 
+// DefaultHPAPolicy is `hpa: {}`.
+func DefaultHPAPolicy() HPAPolicy { return HPAPolicy{SyncPeriod: Seconds(15 * time.Second)} }
+
+// DefaultHPARules are scale_up or scale_down that say nothing.
+func DefaultHPARules() HPARules { return HPARules{SelectPolicy: "Max"} }
+
+// DefaultKEDAPolicy is keda whose triggers alone are given.
+func DefaultKEDAPolicy() KEDAPolicy { return KEDAPolicy{PollingInterval: Seconds(30 * time.Second)} }
+
+// DefaultKEDAFallback is a fallback whose numbers alone are given.
+func DefaultKEDAFallback() KEDAFallback { return KEDAFallback{Behavior: "static"} }
+
 // DefaultSchedulePolicy is a schedule whose time and effect alone are given.
 func DefaultSchedulePolicy() SchedulePolicy { return SchedulePolicy{Timezone: "UTC"} }
 
@@ -209,6 +221,10 @@ func (t *Template) setDefaults()       { *t = DefaultTemplate() }
 func (w *WarmUp) setDefaults()         { *w = DefaultWarmUp() }
 func (s *Scale) setDefaults()          { *s = DefaultScale() }
 func (q *QueuePolicy) setDefaults()    { *q = DefaultQueuePolicy() }
+func (h *HPAPolicy) setDefaults()      { *h = DefaultHPAPolicy() }
+func (r *HPARules) setDefaults()       { *r = DefaultHPARules() }
+func (k *KEDAPolicy) setDefaults()     { *k = DefaultKEDAPolicy() }
+func (f *KEDAFallback) setDefaults()   { *f = DefaultKEDAFallback() }
 func (t *TargetPolicy) setDefaults()   { *t = DefaultTargetPolicy() }
 func (s *StepPolicy) setDefaults()     { *s = DefaultStepPolicy() }
 func (s *SimplePolicy) setDefaults()   { *s = DefaultSimplePolicy() }
@@ -224,6 +240,7 @@ func everyDefault() []any {
 		DefaultPool(), DefaultPrefix(), DefaultAffinity(), DefaultUtilization(), DefaultSticky(), DefaultAgent(), DefaultTarget(),
 		DefaultHealth(), DefaultCheck(), DefaultTemplate(), DefaultWarmUp(), DefaultScale(), DefaultQueuePolicy(),
 		DefaultTargetPolicy(), DefaultStepPolicy(), DefaultSimplePolicy(), DefaultSchedulePolicy(),
+		DefaultHPAPolicy(), DefaultHPARules(), DefaultKEDAPolicy(), DefaultKEDAFallback(),
 	}
 }
 

@@ -16,7 +16,7 @@ var laterKeys = map[reflect.Type][]string{
 	reflect.TypeFor[Ejection](): {"success_rate"},
 	reflect.TypeFor[Template](): {"image", "instances", "preset", "types", "user"},
 	reflect.TypeFor[Scale]():    {"alarms", "behavior", "budget", "cost", "predict", "protect", "schedule", "termination", "warm_pool"},
-	reflect.TypeFor[Policy]():   {"hpa", "keda", "predict"},
+	reflect.TypeFor[Policy]():   {"predict"},
 }
 
 // laterValues are values by the key they will be a value of.

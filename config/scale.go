@@ -48,6 +48,10 @@ type Policy struct {
 	Simple *SimplePolicy `yaml:"simple"`
 	// Set min, max or the capacity at set times.
 	Schedule *SchedulePolicy `yaml:"schedule"`
+	// As a HorizontalPodAutoscaler of Kubernetes.
+	HPA *HPAPolicy `yaml:"hpa"`
+	// As a ScaledObject of KEDA.
+	KEDA *KEDAPolicy `yaml:"keda"`
 }
 
 // TargetPolicy proposes the capacity at which Metric would be at Value.
@@ -231,7 +235,7 @@ func (s *Scale) OwnPace() bool {
 	for _, p := range s.Policies {
 		switch {
 		case p.Schedule != nil:
-		case p.Step != nil, p.Simple != nil, p.Target != nil && p.Target.Style == StyleAWS:
+		case p.Step != nil, p.Simple != nil, p.HPA != nil, p.KEDA != nil, p.Target != nil && p.Target.Style == StyleAWS:
 			paced = true
 		default:
 			return false

@@ -9,6 +9,7 @@ import (
 	"go/token"
 	"maps"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/invopop/jsonschema"
@@ -17,7 +18,7 @@ import (
 // source is where the descriptions of the schema come from: the comments
 // that the keys have in Go.
 //
-//go:embed config.go listen.go route.go pool.go template.go scale.go metrics.go
+//go:embed config.go listen.go route.go pool.go template.go scale.go metrics.go kube.go
 var source embed.FS
 
 // fromEnv is the pattern of text that the environment completes, which may
@@ -73,6 +74,8 @@ func special(t reflect.Type) *jsonschema.Schema {
 		return &jsonschema.Schema{Type: "string", Pattern: keyPattern}
 	case reflect.TypeFor[Rate]():
 		return &jsonschema.Schema{Type: "string", Pattern: ratePattern}
+	case reflect.TypeFor[Quantity](), reflect.TypeFor[Seconds]():
+		return &jsonschema.Schema{Extras: map[string]any{"type": []string{"string", "number"}}}
 	case reflect.TypeFor[Time]():
 		return &jsonschema.Schema{Type: "string", Pattern: timePattern}
 	case reflect.TypeFor[Network]():
@@ -141,9 +144,31 @@ func refine(structs map[string]*jsonschema.Schema) {
 		"scale": {"template"}, "liveness": {"template"},
 		"hash_by": {"balance"}, "prefix": {"balance"}, "affinity": {"balance"}, "utilization": {"balance"},
 	}
+	allowCamel(structs)
 	if pools, ok := structs["Config"].Properties.Get("pools"); ok {
 		pools.MinProperties = new(uint64(1))
 		pools.PropertyNames = &jsonschema.Schema{Pattern: `^[A-Za-z0-9_-]{1,63}$`}
+	}
+}
+
+// allowCamel lets keys of Kubernetes be written as there. A key that is needed may then be there in either way, which only Parse checks.
+func allowCamel(structs map[string]*jsonschema.Schema) {
+	for _, name := range []string{
+		"HPAPolicy", "HPAMetric", "HPASource", "HPATarget", "HPABehavior", "HPARules", "HPAScalingPolicy",
+		"KEDAPolicy", "KEDATrigger", "KEDAMetadata", "KEDAFallback", "KEDAAdvanced",
+	} {
+		s := structs[name]
+		var keys []string
+		for p := s.Properties.Oldest(); p != nil; p = p.Next() {
+			keys = append(keys, p.Key)
+		}
+		for _, key := range keys {
+			if other := camel(key); other != key {
+				property, _ := s.Properties.Get(key)
+				s.Properties.Set(other, property)
+			}
+		}
+		s.Required = slices.DeleteFunc(s.Required, func(key string) bool { return camel(key) != key })
 	}
 }
 

@@ -71,6 +71,10 @@ func (v checker) policy(path string, one Policy, p *Pool) (waits bool) {
 		v.stepPolicy(child(path, "step"), one.Step)
 	case one.Simple != nil:
 		v.simplePolicy(child(path, "simple"), one.Simple)
+	case one.HPA != nil:
+		v.hpaPolicy(child(path, "hpa"), one.HPA, p.Scale)
+	case one.KEDA != nil:
+		v.kedaPolicy(child(path, "keda"), one.KEDA, p.Scale)
 	case one.Schedule != nil:
 		v.schedulePolicy(child(path, "schedule"), one.Schedule, p.Scale)
 		return true
