@@ -19,6 +19,7 @@ import (
 	"github.com/weirlb/weir/listen/acme"
 	"github.com/weirlb/weir/listen/handover"
 	"github.com/weirlb/weir/measure"
+	"github.com/weirlb/weir/measure/history"
 	"github.com/weirlb/weir/provider/process"
 )
 
@@ -49,6 +50,7 @@ type App struct {
 	loops  sync.WaitGroup
 
 	samples  measure.Store
+	kept     atomic.Pointer[history.DB] // of the tenure, for those that cannot wait for the lock
 	provider *process.Provider
 	engine   *l7.Engine
 	web      *web

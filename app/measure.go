@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,6 +19,8 @@ import (
 	"github.com/weirlb/weir/config"
 	"github.com/weirlb/weir/measure"
 	"github.com/weirlb/weir/measure/history"
+	"github.com/weirlb/weir/measure/scrape"
+	"github.com/weirlb/weir/target"
 	"github.com/weirlb/weir/telemetry"
 	"github.com/weirlb/weir/window"
 )
@@ -48,6 +51,7 @@ func (n noHistory) Query(context.Context, string, time.Time) (float64, bool, err
 
 // record keeps Weir's own numbers until the tenure ends.
 func (a *App) record(t *tenure) {
+	a.kept.Store(t.history)
 	if t.history == nil {
 		return
 	}
@@ -177,6 +181,60 @@ func (r *recorder) add(name string, kind measure.Kind, v float64, l ...string) {
 		r.label.Set(l[i], l[i+1])
 	}
 	r.batch = append(r.batch, history.Sample{Labels: r.label.Labels(), Kind: kind, Time: r.now, Value: v})
+}
+
+// scraper reads the metrics of targets.
+func (a *App) scraper() *scrape.Scraper {
+	return &scrape.Scraper{Samples: &a.samples, History: a.kept.Load, Log: a.log}
+}
+
+// read is the reading of a target's metrics.
+type read struct {
+	scrape.Options
+	cancel context.CancelFunc
+}
+
+// read starts, replaces or ends the reading of a target's metrics. The pool's lock is held.
+func (lp *livePool) read(t *target.Target) {
+	c := lp.config()
+	var want scrape.Options
+	if m := c.Metrics; m != nil {
+		want = scrape.Options{
+			Path: m.Path, Port: m.Port, Preset: c.Preset, Interval: time.Duration(m.Interval), Timeout: time.Duration(m.Timeout),
+			MaxSeries: m.MaxSeries, Names: m.Names,
+		}
+	}
+	if g := lp.reads[t]; g != nil {
+		if g.Equal(want) {
+			return
+		}
+		g.cancel()
+		delete(lp.reads, t)
+	}
+	if c.Metrics == nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(lp.ctx)
+	lp.reads[t] = &read{want, cancel}
+	to := scrape.Target{Pool: lp.name, ID: t.ID, Addr: t.Addr, Label: "target", Told: func(values map[string]float64) { lp.told(t, values) }}
+	if lp.scales() {
+		to.Label = "instance"
+	}
+	lp.runs.Go(func() { lp.scraper.Watch(ctx, to, want) })
+}
+
+// told has balance: least_utilization go by what a target's metrics say, where its answers say nothing.
+func (lp *livePool) told(t *target.Target, values map[string]float64) {
+	c := lp.config()
+	if c.Utilization == nil || c.LoadReport != "off" {
+		return
+	}
+	if v, ok := values[c.Utilization.Metric]; ok {
+		if strings.HasSuffix(c.Utilization.Metric, "_utilization") {
+			v /= 100 // these are in percent
+		}
+		t.SetReport(target.Report{Utilization: v, At: time.Now()})
+	}
 }
 
 // queriesOf are the queries that the policies of a pool need: wherever one says query, and, beside it, who answers.

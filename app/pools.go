@@ -14,6 +14,7 @@ import (
 	"github.com/weirlb/weir/fleet"
 	"github.com/weirlb/weir/health"
 	"github.com/weirlb/weir/l7"
+	"github.com/weirlb/weir/measure/scrape"
 	"github.com/weirlb/weir/pool"
 	"github.com/weirlb/weir/probe"
 	"github.com/weirlb/weir/target"
@@ -39,6 +40,9 @@ type livePool struct {
 
 	mu     sync.Mutex
 	agents map[*target.Target]*agent // of those that are in the pool
+	reads  map[*target.Target]*read  // of their metrics
+
+	scraper *scrape.Scraper
 }
 
 // fixed is a target that the config names.
@@ -59,6 +63,7 @@ type agent struct {
 // newPool starts a pool. Everything that can fail does so before anything is launched.
 func (a *App) newPool(name string, c *config.Pool) (*livePool, error) {
 	lp := &livePool{name: name, log: a.log, fixed: map[string]*fixed{}, ejected: map[string]bool{}, agents: map[*target.Target]*agent{}}
+	lp.reads, lp.scraper = map[*target.Target]*read{}, a.scraper()
 	lp.cfg.Store(c)
 	lp.ctx, lp.cancel = context.WithCancel(a.ctx)
 	p, err := pool.New(name, poolOptions(c, lp.wake), time.Now())
@@ -218,11 +223,15 @@ func (lp *livePool) leave(t *target.Target) {
 		g.cancel()
 		delete(lp.agents, t)
 	}
+	if g := lp.reads[t]; g != nil {
+		g.cancel()
+		delete(lp.reads, t)
+	}
 	lp.mu.Unlock()
 	l7.Unlink(t)
 }
 
-// attend starts, replaces or ends the watch of a target's agent. It does not block.
+// attend starts, replaces or ends the watch of a target's agent and of its metrics. It does not block.
 func (lp *livePool) attend(t *target.Target) {
 	var want probe.Agent
 	if c := lp.config().Agent; c != nil {
@@ -230,6 +239,7 @@ func (lp *livePool) attend(t *target.Target) {
 	}
 	lp.mu.Lock()
 	defer lp.mu.Unlock()
+	lp.read(t)
 	if g := lp.agents[t]; g != nil {
 		if g.Agent == want {
 			return
