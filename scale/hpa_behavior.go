@@ -36,7 +36,7 @@ func (h *HPA) normalize(now time.Time, current, desired int, why words) (int, wo
 	cutoff := now.Add(-h.down.window)
 	h.state.Recommendations = keepSince(h.state.Recommendations, cutoff)
 	for _, r := range h.state.Recommendations {
-		if r.Desired > stable {
+		if r.Desired > desired && r.Desired >= stable {
 			stable, since = r.Desired, r.Time
 		}
 	}
