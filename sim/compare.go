@@ -30,6 +30,8 @@ func Baselines() []Baseline {
 	return []Baseline{
 		{"static", "a fixed number of instances", staticTries},
 		{"hpa-cpu", "Kubernetes' HPA on utilization: every 15 s, on metrics 30 to 45 s old", hpaTries},
+		{"keda-queue", "KEDA on the requests that wait and run: polled every 30 s, then its HPA every 15 s", kedaTries},
+		{"knative", "Knative's KPA on concurrency: every 2 s, with its panic window", knativeTries},
 		{"asg-target", "EC2 Auto Scaling, target tracking on utilization: one-minute points, 3 of 3 to grow, 15 of 15 to shrink", asgTries},
 	}
 }
@@ -99,29 +101,69 @@ func staticTries(o Options) (tries []Alternative) {
 
 // plainly is o without any of Weir's own clamps, scaled by one policy, which every run makes anew; nil is none.
 func plainly(o Options, policy func() scale.Policy) Options {
-	o.Scale = scale.Options{Min: max(o.Scale.Min, 1), Max: o.Scale.Max}
+	o.Scale = scale.Options{Max: o.Scale.Max, OwnTiming: true}
 	o.Policy = policy
-	o.Desired = max(o.Desired, o.Scale.Min)
 	return o
+}
+
+// lagged makes the alternative in which one policy scales at least so many instances, with the delay of its own metrics.
+func lagged(o Options, setting string, least int, l Lagged, policy func() (scale.Policy, error)) Alternative {
+	s := plainly(o, func() scale.Policy {
+		p, err := policy()
+		if err != nil {
+			panic(err) // the settings are this package's own
+		}
+		fresh := l
+		fresh.Policy = p
+		return &fresh
+	})
+	s.Scale.Min, s.Desired = least, max(s.Desired, least)
+	return Alternative{setting, s}
 }
 
 // hpaTries are utilizations to hold.
 func hpaTries(o Options) (tries []Alternative) {
-	for _, v := range []int{20, 30, 40, 50, 60, 70, 80} {
+	lag := Lagged{Period: 15 * time.Second, Delay: 30 * time.Second, Sync: 15 * time.Second}
+	for _, v := range []int{20, 35, 50, 65, 80} {
 		for _, least := range leasts(o) {
-			policy := func() scale.Policy {
-				h, err := scale.NewHPA(scale.HPAOptions{
+			tries = append(tries, lagged(o, fmt.Sprintf("%d %% utilization, min %d", v, least), least, lag, func() (scale.Policy, error) {
+				return scale.NewHPA(scale.HPAOptions{
 					MinReplicas: &least, MaxReplicas: max(o.Scale.Max, least),
 					Metrics: []scale.HPAMetric{{Type: scale.HPAResource, Name: scale.CPUUtilization, TargetType: scale.HPAUtilization, AverageUtilization: v}},
 				})
-				if err != nil {
-					panic(err) // the settings are this function's own
-				}
-				return &Lagged{Policy: h, Period: 15 * time.Second, Delay: 30 * time.Second, Sync: 15 * time.Second}
-			}
-			s := plainly(o, policy)
-			s.Scale.Min, s.Desired = least, max(s.Desired, least)
-			tries = append(tries, Alternative{fmt.Sprintf("%d %% utilization, min %d", v, least), s})
+			}))
+		}
+	}
+	return tries
+}
+
+// kedaTries are requests, waiting and running, for each instance.
+func kedaTries(o Options) (tries []Alternative) {
+	lag := Lagged{Period: 15 * time.Second, Delay: 15 * time.Second, Sync: time.Second} // KEDA polls by itself
+	for _, part := range []float64{0.3, 0.5, 0.7, 0.85, 1} {
+		for _, least := range append([]int{0}, leasts(o)...) {
+			threshold := part * float64(max(o.Slots, 1))
+			tries = append(tries, lagged(o, fmt.Sprintf("%.3g requests each, min %d", threshold, least), least, lag, func() (scale.Policy, error) {
+				return scale.NewKEDA(scale.KEDAOptions{
+					MinReplicaCount: least, MaxReplicaCount: max(o.Scale.Max, least),
+					Triggers: []scale.KEDATrigger{{Type: "queue", Threshold: threshold}},
+				})
+			}))
+		}
+	}
+	return tries
+}
+
+// knativeTries are utilizations of an instance's slots to aim for. Its queue-proxies report each second.
+func knativeTries(o Options) (tries []Alternative) {
+	lag := Lagged{Period: time.Second, Delay: time.Second, Sync: time.Second}
+	for _, v := range []float64{0.3, 0.5, 0.7, 0.85, 1} {
+		for _, least := range append([]int{0}, leasts(o)...) {
+			a := lagged(o, fmt.Sprintf("%g of the slots, min %d", v, least), least, lag, func() (scale.Policy, error) {
+				return scale.NewKnative(scale.KnativeOptions{TargetUtilization: v, MinScale: least, MaxScale: max(o.Scale.Max, least)})
+			})
+			a.Options.Lag, a.Options.Quiet = 2*time.Second, 2*time.Second // it averages over what it has seen
+			tries = append(tries, a)
 		}
 	}
 	return tries
@@ -129,15 +171,12 @@ func hpaTries(o Options) (tries []Alternative) {
 
 // asgTries are utilizations to track.
 func asgTries(o Options) (tries []Alternative) {
-	for _, v := range []float64{20, 30, 40, 50, 60, 70, 80} {
+	lag := Lagged{Period: time.Minute, Delay: time.Minute, Sync: time.Minute}
+	for _, v := range []float64{20, 35, 50, 65, 80} {
 		for _, least := range leasts(o) {
-			s := plainly(o, func() scale.Policy {
-				return &Lagged{
-					Policy: &tracking{Metric: scale.CPUUtilization, Value: v, low: 0.7}, Period: time.Minute, Delay: time.Minute, Sync: time.Minute,
-				}
-			})
-			s.Scale.Min, s.Desired = least, max(s.Desired, least)
-			tries = append(tries, Alternative{fmt.Sprintf("%g %% utilization, min %d", v, least), s})
+			tries = append(tries, lagged(o, fmt.Sprintf("%g %% utilization, min %d", v, least), least, lag, func() (scale.Policy, error) {
+				return &tracking{Metric: scale.CPUUtilization, Value: v, low: 0.7}, nil
+			}))
 		}
 	}
 	return tries

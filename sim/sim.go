@@ -63,6 +63,7 @@ type Options struct {
 
 	MaxLaunching int
 	Lag          time.Duration // between two decisions; 0 means control.Every
+	Quiet        time.Duration // the same when nothing has happened for a while; 0 means Tick
 	Step         time.Duration // between two points of Result.Curve; 0 means a minute
 	Progress     func(at time.Duration, requests int)
 }
@@ -141,6 +142,9 @@ func newEngine(o Options) (*engine, error) {
 	if o.Lag <= 0 {
 		o.Lag = control.Every
 	}
+	if o.Quiet <= 0 {
+		o.Quiet = Tick
+	}
 	if o.Step <= 0 {
 		o.Step = time.Minute
 	}
@@ -193,8 +197,8 @@ func (e *engine) tick() {
 		e.stir()
 	}
 	step := e.o.Lag
-	if e.now >= e.busyUntil && e.o.Lag < Tick {
-		step = Tick
+	if e.now >= e.busyUntil {
+		step = max(step, e.o.Quiet)
 	}
 	e.nextTick = e.now + step
 }
