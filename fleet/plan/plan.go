@@ -20,6 +20,8 @@ type Input struct {
 	Backoff      time.Time     // no launch before this: the last ones crashed
 	StartTimeout time.Duration // an instance that is not ready after this is ended; 0 waits for ever
 	DrainTimeout time.Duration // a draining instance is ended after this even if it is busy; 0 waits for ever
+
+	Moves Moves // of a refresh; the zero value is of none
 }
 
 // Instance is one instance as the plan sees it.
@@ -97,12 +99,16 @@ func (a Stop) String() string    { return fmt.Sprintf("stop %s: %s", a.ID, a.Why
 // ready ones are drained: the fewest in flight first, of those the oldest template, the dearest, the newest. Protected
 // ones stay.
 //
+// A refresh drains outdated instances as far as Moves allows, launches Surge more than desired, takes no outdated instance back, and lets outdated
+// ones go first in a scale-in.
+//
 // Unhealthy instances are replaced: a new one is launched first, and the unhealthy one is drained when it is not needed to
 // make up the number any more. Not all at once: a check that fails everywhere is often the check's fault, and must
 // neither double the pool nor empty it, so at most a quarter of Desired, at least one, is replaced at a time.
 func Plan(in Input) []Action {
 	p := survey(&in)
 	p.stopHopeless()
+	p.drainOutdated()
 	p.drainReplaced()
 	for p.missing() > 0 && p.takeBack() {
 		p.drainReplaced() // what was taken back may replace an unhealthy one
@@ -121,7 +127,7 @@ func surge(desired int) int { return max(1, desired/4) }
 
 // missing is how many instances there are too few; below 0, how many too many.
 func (p *plan) missing() int {
-	return p.in.Desired - len(p.coming) - len(p.ready) - max(0, len(p.sick)-surge(p.in.Desired))
+	return p.in.Desired + p.in.Moves.Surge - len(p.coming) - len(p.ready) - max(0, len(p.sick)-surge(p.in.Desired))
 }
 
 // plan is the work on one input: the instances by what they are good for, and the steps so far.
@@ -181,6 +187,36 @@ func (p *plan) stopHopeless() {
 	}
 }
 
+// outdated reports whether a refresh is to replace the instance.
+func (p *plan) outdated(one *Instance) bool {
+	return p.in.Moves.Version != 0 && one.Version != p.in.Moves.Version
+}
+
+// drainOutdated drains what a refresh may replace now: unhealthy ones first, then the idlest. Protected ones are replaced too, for they are
+// protected from scale-in alone.
+func (p *plan) drainOutdated() {
+	n := p.in.Moves.Replace
+	for _, from := range []*[]*Instance{&p.sick, &p.ready} {
+		slices.SortFunc(*from, idlest)
+		*from = slices.DeleteFunc(*from, func(one *Instance) bool {
+			if n == 0 || !p.outdated(one) {
+				return false
+			}
+			n--
+			p.do(Drain{ID: one.ID, Why: fmt.Sprintf("version %d is replaced by version %d", one.Version, p.in.Moves.Version)})
+			return true
+		})
+	}
+	// What is on its way and outdated already will not be of use.
+	p.coming = slices.DeleteFunc(p.coming, func(one *Instance) bool {
+		if !p.outdated(one) {
+			return false
+		}
+		p.do(Stop{ID: one.ID, Why: fmt.Sprintf("version %d is replaced by version %d", one.Version, p.in.Moves.Version)})
+		return true
+	})
+}
+
 // drainReplaced drains the unhealthy instances without which there are enough: their replacements are ready, or fewer
 // are desired than there were.
 func (p *plan) drainReplaced() {
@@ -197,7 +233,7 @@ func (p *plan) drainReplaced() {
 func (p *plan) takeBack() bool {
 	var best *Instance
 	for _, one := range p.draining {
-		if !one.Healthy || one.InFlight > 0 && p.drained(one) {
+		if !one.Healthy || one.InFlight > 0 && p.drained(one) || p.outdated(one) {
 			continue
 		}
 		if best == nil || cmp.Or(one.Since.Compare(best.Since), cmp.Compare(best.ID, one.ID)) > 0 {
@@ -260,7 +296,15 @@ func (p *plan) stopComing(n int) (stopped int) {
 
 // drainIdlest drains up to n ready instances.
 func (p *plan) drainIdlest(n int) {
-	slices.SortFunc(p.ready, idlest)
+	slices.SortFunc(p.ready, func(a, b *Instance) int {
+		if old, older := p.outdated(a), p.outdated(b); old != older && a.InFlight == b.InFlight {
+			if old {
+				return -1
+			}
+			return 1
+		}
+		return idlest(a, b)
+	})
 	for _, one := range p.ready {
 		if n <= 0 {
 			break
