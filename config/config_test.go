@@ -357,6 +357,11 @@ func TestEveryKeyIsRead(t *testing.T) {
 						Advanced: &KEDAAdvanced{KEDAHPAConfig{&HPABehavior{ScaleUp: &HPARules{SelectPolicy: "Disabled"}}}},
 						Paused:   true, PausedReplicas: new(3), PausedScaleIn: true, PausedScaleOut: true, ForceActivation: true,
 					}},
+					{Knative: &KnativePolicy{
+						Metric: "rps", Target: 50, TargetUtilization: 0.8, StableWindow: of(30 * time.Second), PanicWindowPercentage: 20, PanicThresholdPercentage: 150,
+						MaxScaleUpRate: 10, MaxScaleDownRate: 3, ScaleDownDelay: of(time.Minute), ActivationScale: 2,
+						ScaleToZeroGracePeriod: of(20 * time.Second), ScaleToZeroPodRetentionPeriod: of(40 * time.Second),
+					}},
 				},
 				Combine: "max", MaxOutPerMinute: 8, MaxInPerMinute: 2, Suspend: []string{"az_rebalance"},
 				ScaleInWindow: of(2 * time.Minute), ZeroAfter: of(10 * time.Minute), MaxLaunching: 4,

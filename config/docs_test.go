@@ -15,6 +15,11 @@ func TestDocs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	guides, err := filepath.Glob("../docs/*/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	paths = append(paths, guides...)
 	if readme := "../README.md"; exists(readme) {
 		paths = append(paths, readme)
 	}

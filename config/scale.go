@@ -20,7 +20,7 @@ type Scale struct {
 	// where it votes for the capacity there is.
 	Combine string `yaml:"combine" jsonschema:"enum=aws,enum=max" noun:"a way to combine"`
 	// Scale in only to the highest capacity that was asked for during this window. Default: 60s, or 0 when every policy
-	// has a pace of its own (target with style aws, step, simple, hpa, keda).
+	// has a pace of its own (target with style aws, step, simple, hpa, keda, knative).
 	ScaleInWindow Duration `yaml:"scale_in_window"`
 	// With min 0: how long there must have been no request before the last instance goes.
 	ZeroAfter Duration `yaml:"zero_after"`
@@ -52,6 +52,8 @@ type Policy struct {
 	HPA *HPAPolicy `yaml:"hpa"`
 	// As a ScaledObject of KEDA.
 	KEDA *KEDAPolicy `yaml:"keda"`
+	// As the autoscaler of Knative.
+	Knative *KnativePolicy `yaml:"knative"`
 }
 
 // TargetPolicy proposes the capacity at which Metric would be at Value.
@@ -235,7 +237,7 @@ func (s *Scale) OwnPace() bool {
 	for _, p := range s.Policies {
 		switch {
 		case p.Schedule != nil:
-		case p.Step != nil, p.Simple != nil, p.HPA != nil, p.KEDA != nil, p.Target != nil && p.Target.Style == StyleAWS:
+		case p.Step != nil, p.Simple != nil, p.HPA != nil, p.KEDA != nil, p.Knative != nil, p.Target != nil && p.Target.Style == StyleAWS:
 			paced = true
 		default:
 			return false

@@ -24,8 +24,25 @@ func (v checker) hpaPolicy(path string, p *HPAPolicy, in *Scale) {
 	if v.failedBelow(path) {
 		return // what follows would only be an echo
 	}
-	_, err := scale.NewHPA(p.Options(in))
+	o := p.Options(in)
+	_, err := scale.NewHPA(o)
 	v.explain(path, err)
+	if len(o.Metrics) == 0 && err == nil {
+		v.warn(path, "looks at 80 percent of the requested cpu, and nothing says how much an instance requests, so it can do nothing; write metrics: [{type: Resource, resource: {name: cpu, request: 1, target: {type: Utilization, averageUtilization: 80}}}]")
+	}
+	for i, m := range o.Metrics {
+		if m.TargetType == scale.HPAUtilization {
+			v.request(item(child(path, "metrics"), i), m.Name, m.Request)
+		}
+	}
+}
+
+// request warns where nothing says what 100 percent are: what instances
+// request no provider tells.
+func (v checker) request(path, resource string, request float64) {
+	if request == 0 && !strings.HasSuffix(resource, "_utilization") && !v.failed(path) {
+		v.warn(path, "nothing says how much of %s an instance requests, so a utilization can never be told; add request, such as request: %s", resource, map[bool]string{true: "4Gi", false: "1"}[resource == "memory"])
+	}
 }
 
 func hpaExample(kind string) string {
@@ -56,8 +73,14 @@ func (v checker) kedaPolicy(path string, p *KEDAPolicy, in *Scale) {
 	if v.failedBelow(path) {
 		return
 	}
-	_, err := scale.NewKEDA(p.Options(in))
+	o := p.Options(in)
+	_, err := scale.NewKEDA(o)
 	v.explain(path, err)
+	for i, t := range o.Triggers {
+		if (t.Type == scale.KEDACPU || t.Type == scale.KEDAMemory) && t.MetricType != scale.HPAAverageValue {
+			v.request(child(item(child(path, "triggers"), i), "metadata"), t.Type, t.Request)
+		}
+	}
 }
 
 // listed is the beginning of an error about an item of a list.

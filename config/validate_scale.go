@@ -73,6 +73,8 @@ func (v checker) policy(path string, one Policy, p *Pool) (waits bool) {
 		v.simplePolicy(child(path, "simple"), one.Simple)
 	case one.HPA != nil:
 		v.hpaPolicy(child(path, "hpa"), one.HPA, p.Scale)
+	case one.Knative != nil:
+		v.knativePolicy(child(path, "knative"), one.Knative)
 	case one.KEDA != nil:
 		v.kedaPolicy(child(path, "keda"), one.KEDA, p.Scale)
 	case one.Schedule != nil:
