@@ -132,7 +132,7 @@ func (s *sender) events(body io.Reader, due time.Time, o *outcome) error {
 			return nil
 		}
 		if isError(data) {
-			return fmt.Errorf("%w: %s", errEvent, clip(string(data)))
+			return fmt.Errorf("%w: %s", errEvent, clipTo(string(data), 40))
 		}
 		now := time.Now()
 		o.events++

@@ -274,12 +274,12 @@ func (s *Summary) chart(b *strings.Builder) {
 		case 0:
 			text = "0"
 		}
-		fmt.Fprintf(b, "%*s ┤", label, text)
+		var bar strings.Builder
 		for _, r := range rates {
 			eighths := int(math.Ceil(r/max(top, 1e-9)*chartHeight*8)) - row*8
-			b.WriteRune(blocks[min(max(eighths, 0), 8)])
+			bar.WriteRune(blocks[min(max(eighths, 0), 8)])
 		}
-		b.WriteByte('\n')
+		fmt.Fprintf(b, "%*s ┤%s\n", label, text, strings.TrimRight(bar.String(), " "))
 	}
 	total := s.Width * time.Duration(len(s.Bins))
 	left, right := "0", length(total)

@@ -338,7 +338,7 @@ func (t *Reader) Next() (Request, error) {
 
 // nothing says why a trace gave no request.
 func (t *Reader) nothing() error {
-	last := t.seen.last
+	last := t.sorted.latest
 	if t.counts != nil {
 		last = t.counts.last
 	}
@@ -360,8 +360,10 @@ func (t *Reader) take(it *item) error {
 		if it.at >= t.to {
 			return errPart
 		}
-		twin := t.seen.look(it)
-		if it.at < t.from || twin && t.o.Once {
+		if it.at < t.from {
+			continue
+		}
+		if twin := t.seen.look(it); twin && t.o.Once {
 			continue
 		}
 		return nil

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/weirlb/weir/load"
+	"github.com/weirlb/weir/trace"
 )
 
 const (
@@ -90,9 +91,15 @@ func (p *plan) read() error {
 		return fmt.Errorf("--trace: %w", err)
 	}
 	defer f.Close()
-	p.arrivals, err = load.ReadTrace(p.trace, f, load.TraceOptions{From: p.from, To: p.from + p.lasting, Speed: p.speed, Scale: p.scale})
+	t, err := trace.Open(p.trace, f, trace.Options{From: trace.Moment{Offset: p.from}, To: trace.Moment{Offset: p.from + p.lasting}, Zone: time.UTC})
 	if err != nil {
 		return err
+	}
+	for q, err := range t.All() {
+		if err != nil {
+			return err
+		}
+		p.arrivals = append(p.arrivals, load.Arrival{At: p.replayed(q.At), Input: p.scaled(q.In), Output: p.scaled(q.Out)})
 	}
 	if p.loads == "" {
 		if beside := filepath.Join(filepath.Dir(p.trace), loadsName); exists(beside) {

@@ -70,6 +70,14 @@ func (p *plan) check() error {
 // replayed turns a time of the real world into one of the replay.
 func (p *plan) replayed(d time.Duration) time.Duration { return time.Duration(float64(d) / p.speed) }
 
+// scaled is how many tokens stand for n of the trace: at least one, where there were any.
+func (p *plan) scaled(n int32) int {
+	if n == 0 {
+		return 0
+	}
+	return max(1, int(math.Round(float64(n)*p.scale)))
+}
+
 // device turns a device's time for one token into that of the replay.
 func (p *plan) device(d time.Duration) time.Duration {
 	return time.Duration(float64(d) / (p.speed * p.scale))

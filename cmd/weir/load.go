@@ -1,18 +1,15 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
-	"text/template"
 	"time"
 
 	"github.com/weirlb/weir/load"
@@ -23,23 +20,21 @@ type loadCmd struct {
 
 	Rate  float64       `help:"Requests a second." default:"10" group:"Schedule"`
 	For   time.Duration `help:"How long." default:"30s" group:"Schedule"`
-	To    float64       `help:"Ramp from --rate to this many a second." default:"-1" group:"Schedule"`
+	To    string        `help:"Ramp from --rate to this many a second. With --trace: end at this offset, or date." group:"Schedule"`
 	Spike string        `help:"FACTOR@AT+LASTING, as in 100x@10s+5s: so many times the rate, from then on, for so long." group:"Schedule"`
 	Even  bool          `help:"Space requests evenly. Without it they come as users do: at random (a Poisson process)." group:"Schedule"`
 	Seed  uint64        `help:"Seed of the randomness: the same seed sends the same load." default:"1" group:"Schedule"`
 
-	Trace string        `help:"Replay a recorded trace instead: CSV or JSON lines, may be gzipped." type:"existingfile" group:"Trace"`
-	Speed float64       `help:"Replay it so many times faster." default:"1" group:"Trace"`
-	Scale float64       `help:"Multiply its token counts." default:"1" group:"Trace"`
-	Times float64       `help:"Multiply its requests: 2 sends each twice as often." default:"1" group:"Trace"`
-	From  time.Duration `help:"Begin at this offset into it." group:"Trace"`
-	Until time.Duration `help:"End at this offset; 0 is its end." group:"Trace"`
-
-	Column string `help:"The column or field that holds the time; without it, timestamp." group:"Trace"`
+	Trace      string        `help:"Send recorded requests instead, in any format of docs/traces.md." type:"existingfile" group:"Trace" placeholder:"FILE"`
+	Speed      float64       `help:"So many times faster." default:"1" group:"Trace"`
+	Tokens     float64       `help:"Multiply its token counts." default:"1" group:"Trace"`
+	TokenChars float64       `help:"Characters of a token of {{.Prompt}}; for weir infer it is 1." default:"4" group:"Trace"`
+	StepTime   time.Duration `help:"Time of an image's step on the server, from which {{.Steps}} is told." default:"50ms" group:"Trace"`
+	traceFlags
 
 	Method  string        `short:"X" help:"Method; GET without a body, POST with one." group:"Request"`
-	Header  []string      `short:"H" help:"Header, as 'Name: value'. May be given again." sep:"none" group:"Request"`
-	Body    string        `short:"d" help:"Body, or @FILE. {{.I}}, {{.Input}} and {{.Output}} are the request's number and the trace's token counts." group:"Request"`
+	Header  []string      `short:"H" help:"Header, as 'Name: value', which may be a template as the body is. May be given again." sep:"none" group:"Request"`
+	Body    string        `short:"d" help:"Body, or @FILE. {{.I}}, {{.Input}} and {{.Output}} are the request's number and tokens; docs/load.md lists what else a template may name." group:"Request"`
 	Stream  bool          `help:"Answers are server-sent events that end with [DONE]: time to first token and gaps are measured." group:"Request"`
 	Timeout time.Duration `help:"For a whole answer." default:"1m" group:"Request"`
 
@@ -54,12 +49,12 @@ Ends with exit code 3 when a request failed.
 
   weir load http://127.0.0.1:8080/predict --rate 50 --for 1m
   weir load http://127.0.0.1:8080/predict --rate 2 --spike 100x@10s+10s --html spike.html
-  weir load http://127.0.0.1:8080/v1/chat/completions --stream --trace requests.csv.gz --speed 10 \
-      -d '{"stream":true,"max_tokens":{{.Output}},"messages":[{"role":"user","content":"hello"}]}'`
+  weir load http://127.0.0.1:8080 --stream --trace chats.csv.gz --speed 10 --to 20m
+  weir load http://127.0.0.1:8080/work --trace access.log --scale 0.1 --max-requests 1000 -d '{"for": {{.Seconds}}}'`
 }
 
 func (l *loadCmd) Run(o *output) error {
-	stream, err := l.stream()
+	stream, err := l.stream(o.err)
 	if err != nil {
 		return usageError{fmt.Errorf("weir load: %w", err)}
 	}
@@ -94,36 +89,29 @@ func (l *loadCmd) Run(o *output) error {
 	return nil
 }
 
-func (l *loadCmd) stream() (load.Stream, error) {
-	kind := load.Kind{Name: "requests", Method: l.Method, URL: l.URL, Stream: l.Stream, Timeout: l.Timeout, Headers: map[string]string{}}
-	for _, h := range l.Header {
-		name, value, ok := strings.Cut(h, ":")
-		if !ok {
-			return load.Stream{}, fmt.Errorf("--header %q: write 'Name: value'", h)
-		}
-		kind.Headers[strings.TrimSpace(name)] = strings.TrimSpace(value)
-	}
+func (l *loadCmd) stream(w io.Writer) (load.Stream, error) {
+	kind := load.Kind{Name: "requests", Method: l.Method, URL: l.URL, Stream: l.Stream, Timeout: l.Timeout}
+	var r *replayed
 	var err error
-	if kind.Body, err = l.body(); err != nil {
+	if l.Trace != "" {
+		if r, err = l.recorded(w); err != nil {
+			return load.Stream{}, err
+		}
+		if err := r.fill(&kind, w); err != nil {
+			return load.Stream{}, err
+		}
+	}
+	if err := l.headers(&kind, r); err != nil {
+		return load.Stream{}, err
+	}
+	if kind.Body, err = l.body(r); err != nil {
 		return load.Stream{}, err
 	}
 	if kind.Body != nil && kind.Headers["Content-Type"] == "" {
 		kind.Headers["Content-Type"] = "application/json"
 	}
-	if l.Trace != "" {
-		f, err := os.Open(l.Trace)
-		if err != nil {
-			return load.Stream{}, err
-		}
-		defer f.Close()
-		arrivals, err := load.ReadTrace(l.Trace, f, load.TraceOptions{From: l.From, To: l.Until, Speed: l.Speed, Scale: l.Scale, Multiply: l.Times, Column: l.Column})
-		if err != nil {
-			return load.Stream{}, err
-		}
-		if len(arrivals) == 0 {
-			return load.Stream{}, fmt.Errorf("%s has no request between --from %v and --until %v", l.Trace, l.From, l.Until)
-		}
-		return load.Stream{Kind: kind, Arrivals: slices.Values(arrivals), Length: arrivals[len(arrivals)-1].At}, nil
+	if r != nil {
+		return load.Stream{Kind: kind, Arrivals: r.arrivals, Length: r.length()}, nil
 	}
 	phases, err := l.phases()
 	if err != nil {
@@ -135,10 +123,14 @@ func (l *loadCmd) stream() (load.Stream, error) {
 func (l *loadCmd) phases() ([]load.Phase, error) {
 	phases := []load.Phase{load.Constant(l.Rate, l.For)}
 	switch {
-	case l.Spike != "" && l.To >= 0:
+	case l.Spike != "" && l.To != "":
 		return nil, errors.New("--spike and --to do not go together")
-	case l.To >= 0:
-		phases = []load.Phase{load.Ramp(l.Rate, l.To, l.For)}
+	case l.To != "":
+		to, err := strconv.ParseFloat(l.To, 64)
+		if err != nil {
+			return nil, fmt.Errorf("--to %q: give a rate, in requests a second; a time goes with --trace", l.To)
+		}
+		phases = []load.Phase{load.Ramp(l.Rate, to, l.For)}
 	case l.Spike != "":
 		factor, at, lasting, err := parseSpike(l.Spike)
 		if err != nil {
@@ -168,33 +160,3 @@ func parseSpike(s string) (factor float64, at, lasting time.Duration, err error)
 	}
 	return factor, at, lasting, nil
 }
-
-// body returns what makes each request's body, nil when there is none.
-func (l *loadCmd) body() (func(int, load.Arrival) []byte, error) {
-	text := l.Body
-	if name, ok := strings.CutPrefix(text, "@"); ok {
-		b, err := os.ReadFile(name)
-		if err != nil {
-			return nil, fmt.Errorf("--body: %w", err)
-		}
-		text = string(b)
-	}
-	if text == "" {
-		return nil, nil
-	}
-	t, err := template.New("body").Parse(text)
-	if err == nil {
-		err = t.Execute(io.Discard, bodyFacts{})
-	}
-	if err != nil {
-		return nil, fmt.Errorf("--body: %w", err)
-	}
-	return func(i int, a load.Arrival) []byte {
-		var b bytes.Buffer
-		t.Execute(&b, bodyFacts{i, a.Input, a.Output}) // it was tried above
-		return b.Bytes()
-	}, nil
-}
-
-// bodyFacts are what a body may name.
-type bodyFacts struct{ I, Input, Output int }

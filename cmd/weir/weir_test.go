@@ -511,7 +511,7 @@ func TestMistakesAreClearAndNothingIsHalfStarted(t *testing.T) {
 }
 
 func TestEveryCommandExplainsItself(t *testing.T) {
-	for _, name := range []string{"", "run", "check", "demo", "load", "infer", "status", "logs", "drain", "scale", "explain", "target", "reload", "upgrade", "schema", "version"} {
+	for _, name := range []string{"", "run", "check", "demo", "load", "infer", "status", "logs", "drain", "scale", "explain", "target", "reload", "upgrade", "schema", "version", "trace"} {
 		var out, errs bytes.Buffer
 		args := strings.Fields(name + " --help")
 		if code := run(args, &out, &errs); code != 0 || out.Len() < 80 {
