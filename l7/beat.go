@@ -91,9 +91,13 @@ func (x *exchange) finale(out []byte) []byte {
 	return out
 }
 
-// say appends an answer of Weir's own: whole, or as an event when the answer has begun with comments.
+// say appends an answer of Weir's own: whole, as gRPC's trailers, or as an event when the answer has begun with comments.
 func (x *exchange) say(out []byte, r reply, last bool) []byte {
-	if !x.beat.begun {
+	switch {
+	case x.beat.begun:
+	case x.grpc && r.kind != "":
+		return r.appendGRPC(out)
+	default:
 		return r.append(out, x.req.IsHead, last)
 	}
 	event := append([]byte("event: error\ndata: "), r.problem()...)

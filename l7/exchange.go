@@ -50,6 +50,7 @@ type exchange struct {
 	kept       bool  // req refers to head
 	mirrored   bool  // a copy is to go to the route's mirror
 	invited    bool  // Weir told the client to send its body
+	grpc       bool  // a gRPC call, by HTTP/2 or 3
 	hasty      bool  // that it may not wait longer is the route's word, not the request's deadline
 	eager      int64 // bodies of up to so many bytes are on their way with the head, and waited for
 	sent       int64 // bytes of the answer that went to the client

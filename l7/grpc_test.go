@@ -3,16 +3,30 @@ package l7
 import (
 	"context"
 	"crypto/tls"
+	"io"
 	"net"
+	"net/http"
+	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
+	orcadata "github.com/cncf/xds/go/xds/data/orca/v3"
+	orcaservice "github.com/cncf/xds/go/xds/service/orca/v3"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/interop"
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/orca"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/emptypb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/weirlb/weir/admit"
+	"github.com/weirlb/weir/route"
 )
 
 // grpcServer starts gRPC's interoperability server, with TLS if config is not nil.
@@ -22,19 +36,50 @@ func grpcServer(t *testing.T, config *tls.Config) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	opts := []grpc.ServerOption{orca.CallMetricsServerOption(nil)}
+	opts := []grpc.ServerOption{orca.CallMetricsServerOption(nil), grpc.ChainUnaryInterceptor(withName)}
 	if config != nil {
 		opts = append(opts, grpc.Creds(credentials.NewTLS(config)))
 	}
 	s := grpc.NewServer(opts...)
-	testgrpc.RegisterTestServiceServer(s, interop.NewTestServer(interop.NewTestServerOptions{MetricsRecorder: orca.NewServerMetricsRecorder()}))
+	load := orca.NewServerMetricsRecorder()
+	testgrpc.RegisterTestServiceServer(s, interop.NewTestServer(interop.NewTestServerOptions{MetricsRecorder: load}))
+	orcaservice.RegisterOpenRcaServiceServer(s, outOfBand{of: load})
 	go s.Serve(ln)
 	t.Cleanup(s.Stop)
 	return ln.Addr().String()
 }
 
-// interops are gRPC's interoperability cases, but for those that need an account at Google, a service config of theirs, or a service
-// that reports load out of band.
+// withName has the server say who it is when asked, which the one of gRPC's tests does not.
+func withName(ctx context.Context, req any, _ *grpc.UnaryServerInfo, do grpc.UnaryHandler) (any, error) {
+	answer, err := do(ctx, req)
+	if r, ok := answer.(*testgrpc.SimpleResponse); ok && req.(*testgrpc.SimpleRequest).GetFillServerId() {
+		r.ServerId = "the only one"
+	}
+	return answer, err
+}
+
+// outOfBand reports load out of band. gRPC's own service does it every 30 s at most.
+type outOfBand struct {
+	orcaservice.UnimplementedOpenRcaServiceServer
+	of orca.ServerMetricsRecorder
+}
+
+func (o outOfBand) StreamCoreMetrics(_ *orcaservice.OrcaLoadReportRequest, to orcaservice.OpenRcaService_StreamCoreMetricsServer) error {
+	for tick := time.NewTicker(50 * time.Millisecond); ; {
+		m := o.of.(orca.ServerMetricsProvider).ServerMetrics()
+		r := &orcadata.OrcaLoadReport{CpuUtilization: max(m.CPUUtilization, 0), MemUtilization: max(m.MemUtilization, 0), Utilization: m.Utilization}
+		if err := to.Send(r); err != nil {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-to.Context().Done():
+			return nil
+		}
+	}
+}
+
+// interops are gRPC's interoperability cases, but for those that need an account at Google.
 var interops = []struct {
 	name string
 	do   func(context.Context, *grpc.ClientConn)
@@ -54,6 +99,12 @@ var interops = []struct {
 	{"unimplemented_method", interop.DoUnimplementedMethod},
 	{"unimplemented_service", func(ctx context.Context, c *grpc.ClientConn) {
 		interop.DoUnimplementedService(ctx, testgrpc.NewUnimplementedServiceClient(c))
+	}},
+	{"pick_first_unary", func(ctx context.Context, c *grpc.ClientConn) {
+		interop.DoPickFirstUnary(ctx, testgrpc.NewTestServiceClient(c))
+	}},
+	{"orca_oob", func(ctx context.Context, c *grpc.ClientConn) {
+		interop.DoORCAOOBTest(ctx, testgrpc.NewTestServiceClient(c))
 	}},
 	{"orca_per_rpc", func(ctx context.Context, c *grpc.ClientConn) {
 		interop.DoORCAPerRPCTest(ctx, testgrpc.NewTestServiceClient(c))
@@ -93,20 +144,135 @@ func TestGRPC(t *testing.T) {
 			if c.tls {
 				_, addr = p.door(t, ServeOptions{TLS: handshaker{a.server(t, "h2")}, H2: true})
 			}
-			conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(c.client),
-				grpc.WithDefaultServiceConfig(`{"loadBalancingConfig":[{"test_backend_metrics_load_balancer":{}}]}`))
-			if err != nil {
-				t.Fatal(err)
+			channel := func() *grpc.ClientConn {
+				conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(c.client),
+					grpc.WithDefaultServiceConfig(`{"loadBalancingConfig":[{"test_backend_metrics_load_balancer":{}}]}`))
+				if err != nil {
+					t.Fatal(err)
+				}
+				return conn
 			}
+			conn := channel()
 			defer conn.Close()
 			for _, i := range interops {
 				t.Run(i.name, func(t *testing.T) {
 					ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 					defer cancel()
 					i.do(ctx, conn)
-					until(t, "the slot is free again", func() bool { return p.pool.Stats(time.Now()).InFlight == 0 })
+					idle(t, p, 1) // load is reported until the channel closes
 				})
 			}
+			conn.Close()
+			idle(t, p, 0)
+			t.Run("rpc_soak", func(t *testing.T) {
+				conn := channel()
+				defer conn.Close()
+				soak(t, addr, func() (*grpc.ClientConn, func()) { return conn, func() {} })
+			})
+			t.Run("channel_soak", func(t *testing.T) {
+				soak(t, addr, func() (*grpc.ClientConn, func()) {
+					conn := channel()
+					return conn, func() { conn.Close() }
+				})
+			})
+			idle(t, p, 0)
 		})
+	}
+}
+
+// idle waits until all but so many slots are free.
+func idle(t *testing.T, p *proxy, but int) {
+	t.Helper()
+	until(t, "every slot is free again", func() bool { return p.pool.Stats(time.Now()).InFlight <= but })
+}
+
+// soak calls again and again, on what channel returns each time. It ends the process when a call fails.
+func soak(t *testing.T, addr string, channel func() (*grpc.ClientConn, func())) {
+	interop.DoSoakTest(t.Context(), interop.SoakTestConfig{
+		RequestSize: 271828, ResponseSize: 314159, ServerAddr: addr, NumWorkers: 4, Iterations: 40,
+		PerIterationMaxAcceptableLatency: 10 * time.Second, OverallTimeout: time.Minute, ChannelForTest: channel,
+	})
+}
+
+// TestGRPCIsToldWhyInItsWords holds Weir's own errors to gRPC's mapping of them.
+func TestGRPCIsToldWhyInItsWords(t *testing.T) {
+	gate := make(chan struct{})
+	defer close(gate)
+	held := serve(t, func(w http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body); <-gate })
+	dead, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead.Close()
+	only := func(r route.Route) *route.Table {
+		r.Pool = "api"
+		table, err := route.New([]route.Route{r})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return table
+	}
+	for _, c := range []struct {
+		name    string
+		target  string
+		change  func(*Site)
+		code    codes.Code
+		message string
+		wait    string // before another try
+	}{
+		{"no route", held, func(s *Site) { s.Routes = only(route.Route{Host: "other.example"}) }, codes.Unimplemented, "no route matches", ""},
+		{"a method that is not offered", held, func(s *Site) { s.Routes = only(route.Route{Methods: []string{"PUT"}}) }, codes.Unknown, "it takes PUT", ""},
+		{"an address that may not", held, func(s *Site) { s.Access = admit.NewAccess(nil, []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}) }, codes.PermissionDenied, "this address", ""},
+		{"a body that is too large", held, func(s *Site) { s.MaxBody = 3 }, codes.Unknown, "larger than allowed", ""},
+		{"a silent target", held, func(s *Site) { s.To[0].FirstByte = 50 * time.Millisecond }, codes.Unavailable, "nothing for 50ms", ""},
+		{"no target", dead.Addr().String(), func(*Site) {}, codes.Unavailable, "", ""},
+		{"a full pool", "", func(s *Site) { s.To[0].Queue = 20 * time.Millisecond }, codes.Unavailable, "no slot became free within 20ms", "1000"},
+		{"a deadline", "", func(s *Site) { s.To[0].Deadline.After = 20 * time.Millisecond }, codes.DeadlineExceeded, "before the request's deadline", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			addrs := []string{c.target}
+			if c.target == "" {
+				addrs = nil // and nobody gets a slot
+			}
+			p := front(t, 1, addrs...)
+			p.site(c.change)
+			defer ticking(t, p.pool)()
+			conn, err := grpc.NewClient(p.addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			var head, trailer metadata.MD
+			err = conn.Invoke(ctx, "/a.B/C", wrapperspb.String("hello"), new(emptypb.Empty), grpc.Header(&head), grpc.Trailer(&trailer))
+			if s := status.Convert(err); s.Code() != c.code || !strings.Contains(s.Message(), c.message) {
+				t.Errorf("%v, want %v and %q", err, c.code, c.message)
+			}
+			if got := strings.Join(trailer.Get("grpc-retry-pushback-ms"), ","); got != c.wait {
+				t.Errorf("try again after %q ms, want %q", got, c.wait)
+			}
+			if len(head) > 0 {
+				t.Errorf("the answer is not trailers alone: %v", head)
+			}
+		})
+	}
+}
+
+func TestMessagesOfGRPC(t *testing.T) {
+	for in, want := range map[string]string{"a b~": "a b~", "100%": "100%25", "\r\nü\x00": "%0D%0A%C3%BC%00"} {
+		if got := string(appendPercent(nil, in)); got != want {
+			t.Errorf("%q became %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestWhatIsGRPC(t *testing.T) {
+	for in, want := range map[string]bool{
+		"application/grpc": true, "application/grpc+proto": true, "application/grpc; a=b": true, "application/grpc-web": false, "application/json": false, "": false,
+	} {
+		if got := isGRPC(&http.Request{Header: http.Header{"Content-Type": {in}}}); got != want {
+			t.Errorf("%q: %v", in, got)
+		}
 	}
 }

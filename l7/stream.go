@@ -75,6 +75,7 @@ func (s *stream) begin(m *mux, w http.ResponseWriter, r *http.Request) {
 	c.closing.Store(false)
 	c.due.enter(phaseBusy, 0)
 	c.buf = bufferPool.Get().(*buffers)
+	c.x.grpc = isGRPC(r)
 	if r.ProtoMajor == 3 && r.ContentLength < 0 {
 		s.peek()
 	}
