@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/weirlb/weir/measure"
 	"github.com/weirlb/weir/pool"
 	"github.com/weirlb/weir/scale"
 	"github.com/weirlb/weir/telemetry"
@@ -50,6 +51,11 @@ type Keeper interface {
 	Upgrade(binary string) (Upgrade, error)
 }
 
+// Pusher takes values that users send. Its error says which item is wrong.
+type Pusher interface {
+	Push(values []measure.Pushed) error
+}
+
 // LogReader writes the last lines of an instance's output to w, and with follow what comes after, until ctx ends.
 type LogReader func(ctx context.Context, pool, instance string, lines int, follow bool, w io.Writer) error
 
@@ -59,10 +65,13 @@ type Options struct {
 	Operator Operator  // nil: nothing can be changed
 	Keeper   Keeper    // nil: neither can Weir itself
 	Logs     LogReader // nil: no logs are shown
-	Token    string    // what every request must present; "" admits those that reach Weir under a loopback name
-	Known    bool      // clients have shown a certificate that the server verified: they need no loopback name
-	Version  string
-	Log      *slog.Logger // nil: nothing is logged
+	Pusher   Pusher    // nil: no values are taken
+	// History answers Prometheus's API below /api/v1; nil: there is none.
+	History http.Handler
+	Token   string // what every request must present; "" admits those that reach Weir under a loopback name
+	Known   bool   // clients have shown a certificate that the server verified: they need no loopback name
+	Version string
+	Log     *slog.Logger // nil: nothing is logged
 }
 
 // Event is something that happened.

@@ -53,6 +53,11 @@ func (s *Server) routes(page fs.FS) http.Handler {
 	m.HandleFunc("DELETE /v1/pools/{pool}/targets/{id}", s.operate(func(o Operator, r *http.Request) error {
 		return o.Override(r.PathValue("pool"), r.PathValue("id"), pool.Override{}, true)
 	}))
+	m.HandleFunc("POST /v1/metrics", s.push)
+	if s.o.History != nil {
+		m.Handle("GET /api/v1/", s.o.History)
+		m.Handle("POST /api/v1/", s.o.History)
+	}
 	m.HandleFunc("POST /v1/reload", s.keep(func(k Keeper, r *http.Request) (any, error) { return done, k.Reload() }))
 	m.HandleFunc("POST /v1/upgrade", s.keep(s.upgrade))
 	m.Handle("GET /", servePage(page))

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -16,9 +17,12 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/prometheus/model/labels"
 
+	"github.com/weirlb/weir/admin"
 	"github.com/weirlb/weir/config"
+	"github.com/weirlb/weir/fleet"
 	"github.com/weirlb/weir/measure"
 	"github.com/weirlb/weir/measure/history"
+	"github.com/weirlb/weir/measure/prom"
 	"github.com/weirlb/weir/measure/scrape"
 	"github.com/weirlb/weir/target"
 	"github.com/weirlb/weir/telemetry"
@@ -38,6 +42,11 @@ func (t *tenure) remember(dir string, m config.Metrics, log *slog.Logger) {
 		sources[""] = noHistory{err}
 	} else {
 		sources[""] = t.history
+	}
+	if p := m.Prometheus; p != nil {
+		sources[config.FromPrometheus] = prom.New(prom.Options{
+			URL: p.URL, Token: p.Token, User: p.User, Password: p.Password, Headers: p.Headers, Timeout: time.Duration(p.Timeout),
+		})
 	}
 	t.asker = measure.NewAsker(t.ctx, sources, log)
 }
@@ -270,6 +279,45 @@ func gather(v reflect.Value, qs *[]measure.Query) {
 			gather(f, qs)
 		}
 	}
+}
+
+// Push takes values that a user sent: all of them, or none. It implements admin.Pusher.
+func (a *App) Push(values []measure.Pushed) error {
+	batch := make([]history.Sample, 0, len(values))
+	for i, p := range values {
+		if p.Pool != "" {
+			lp, err := a.pool(p.Pool)
+			if err == nil && p.Instance != "" && !lp.has(p.Instance) {
+				err = fmt.Errorf("pool %s has no instance or target %s: %w", p.Pool, p.Instance, admin.ErrNotFound)
+			}
+			if err != nil {
+				return fmt.Errorf("item %d: %w", i, err)
+			}
+		}
+		b := labels.NewBuilder(labels.FromMap(p.Labels)).Set(labels.MetricName, p.Name).Set("pool", p.Pool).Set("instance", p.Instance)
+		batch = append(batch, history.Sample{Labels: b.Labels(), Time: p.Time, Value: *p.Value})
+	}
+	if db := a.kept.Load(); db != nil {
+		if err := db.Append(batch); err != nil {
+			return err
+		}
+	}
+	for _, p := range values {
+		if p.Pool == "" || len(p.Labels) > 0 {
+			continue // for queries alone: a policy's metric is one number
+		}
+		key := cmp.Or(p.Instance, measure.PoolKey(p.Pool))
+		a.samples.SetFor(key, p.Name, *p.Value, p.Time, measure.PushedFresh)
+	}
+	return nil
+}
+
+// has reports whether a pool has an instance, or a target, of that name.
+func (lp *livePool) has(id string) bool {
+	if s := lp.scaled.Load(); s != nil {
+		return slices.ContainsFunc(s.fleet.Instances(time.Now()), func(v fleet.View) bool { return v.ID == id })
+	}
+	return slices.ContainsFunc(lp.members(), func(t *target.Target) bool { return t.ID == id })
 }
 
 // History evaluates a PromQL expression about what was measured, at every step of a span; see [history.DB.Range].

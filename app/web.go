@@ -14,6 +14,7 @@ import (
 	"github.com/weirlb/weir/config"
 	"github.com/weirlb/weir/fleet"
 	"github.com/weirlb/weir/listen/certs"
+	"github.com/weirlb/weir/measure/history"
 	"github.com/weirlb/weir/pool"
 	"github.com/weirlb/weir/provider/process"
 	"github.com/weirlb/weir/scale"
@@ -44,7 +45,7 @@ func newWeb(a *App, c config.Admin, given *Inheritance) (*web, error) {
 		return nil, err
 	}
 	w.Server = admin.New(admin.Options{
-		Source: a, Operator: a, Keeper: a, Logs: a.readLog, Token: c.Token, Known: c.TLS.ClientCA != "", Version: a.o.Version, Log: a.log,
+		Source: a, Operator: a, Keeper: a, Logs: a.readLog, Pusher: a, History: history.Handler(a.kept.Load), Token: c.Token, Known: c.TLS.ClientCA != "", Version: a.o.Version, Log: a.log,
 	})
 	w.http = &http.Server{
 		Handler: w.Server, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,

@@ -1,5 +1,8 @@
 package config
 
+// FromPrometheus is who answers the query of a policy that is not for Weir's own history.
+const FromPrometheus = "prometheus"
+
 // Metrics is what Weir measures and how long it keeps that.
 type Metrics struct {
 	// How long measured values are kept.

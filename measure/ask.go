@@ -60,6 +60,7 @@ type asked struct {
 	known bool
 	why   string // it is not known, in words
 	count int    // of evaluations
+	told  string // the reason that was logged last; "" when there was none since the last answer
 }
 
 // NewAsker returns an Asker that works until ctx ends; Wait waits for that. sources are those that a query may name.
@@ -150,8 +151,15 @@ func (a *Asker) once(ctx context.Context, q Query, one *asked) {
 // while a source that is out of reach for a moment may yet be.
 func (a *Asker) note(q Query, one *asked, v float64, known, said bool, why string) {
 	a.mu.Lock()
-	was, before, first := one.known, one.why, one.count == 0
 	one.count++
+	// What is about to be measured for the first time is not there yet: a source that just does not know has a second chance.
+	warn := !known && reason(why) != one.told && (!said || one.count > 1)
+	again := known && one.told != ""
+	if known {
+		one.told = ""
+	} else if warn {
+		one.told = reason(why)
+	}
 	one.known, one.why = known, why
 	if known {
 		one.value, one.at = v, time.Now()
@@ -160,15 +168,15 @@ func (a *Asker) note(q Query, one *asked, v float64, known, said bool, why strin
 	}
 	a.mu.Unlock()
 	switch {
-	case known && !was && !first:
+	case again:
 		a.log.Info("a query has an answer again", "query", q.Text, "source", sourceName(q.Source), "value", v)
-	case !known && (was || first || sort(why) != sort(before)):
+	case warn:
 		a.log.Warn("a query has no answer; policies treat it as unknown", "query", q.Text, "source", sourceName(q.Source), "why", why)
 	}
 }
 
-// sort is the beginning of a reason, without what differs from one time to the next, such as a port.
-func sort(why string) string {
+// reason is the beginning of a reason, without what differs from one time to the next, such as a port.
+func reason(why string) string {
 	head, _, _ := strings.Cut(why, ":")
 	return head
 }

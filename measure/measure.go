@@ -41,7 +41,9 @@ func (s *Store) SetFor(instance, metric string, value float64, now time.Time, fr
 		m = map[string]sample{}
 		s.by[instance] = m
 	}
-	m[metric] = sample{now.Add(fresh), value}
+	if until := now.Add(fresh); !until.Before(m[metric].until) { // what comes late does not replace what is newer
+		m[metric] = sample{until, value}
+	}
 }
 
 // Of returns an instance's fresh metrics in the map into, which it empties first; a nil map is made when there are any. The map is the

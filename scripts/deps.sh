@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the tests run against, if it is missing: nginx, HAProxy, a headless Chromium, and what attacks and examines a server. With
+# Installs what the tests run against, if it is missing: nginx, HAProxy, Prometheus, a headless Chromium, and what attacks and examines a server. With
 # `bench` as its argument also what only benchmarks need: Caddy and h2load.
 set -eu
 missing=
@@ -11,6 +11,7 @@ need haproxy haproxy
 need chromium chromium
 need sslscan sslscan
 need slowhttptest slowhttptest
+need prometheus prometheus
 if [ "${1:-}" = bench ]; then
 	need h2load nghttp2-client
 	command -v caddy >/dev/null 2>&1 || optional=caddy # not in every release of Debian and Ubuntu

@@ -100,6 +100,10 @@ func (r remote) do(method, path string, body any) (io.ReadCloser, error) {
 		if json.Unmarshal(text, &e) == nil && e.Error.Message != "" {
 			text = []byte(e.Error.Message)
 		}
+		var prometheus struct{ Error string }
+		if json.Unmarshal(text, &prometheus) == nil && prometheus.Error != "" {
+			text = []byte(prometheus.Error)
+		}
 		return nil, fmt.Errorf("%s (%d)", bytes.TrimSpace(text), resp.StatusCode)
 	}
 	return answer{resp.Body, stop}, nil

@@ -49,6 +49,7 @@ type cli struct {
 	Scale   scaleCmd   `cmd:"" help:"Set a pool's capacity by hand, or give it back to its policies."`
 	Explain explainCmd `cmd:"" help:"Say in words why a pool has the capacity it has."`
 	Decide  decideCmd  `cmd:"" help:"Print what a pool's policies decide about observations, one per line: unit tests for policies."`
+	Query   queryCmd   `cmd:"" help:"Ask in PromQL what Weir has measured."`
 	Target  targetCmd  `cmd:"" help:"Set a target's weight or slots by hand, or drain it, while Weir runs."`
 	Reload  reloadCmd  `cmd:"" help:"Have a running Weir read its config again, without a drop."`
 	Upgrade upgradeCmd `cmd:"" help:"Have a new process of Weir take over from a running one, without a drop."`

@@ -2,11 +2,15 @@ package history
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"math"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -257,5 +261,49 @@ func TestRangeLeavesGaps(t *testing.T) {
 	want := []measure.Point{{Time: t0, Value: 1}, {Time: t0.Add(3 * time.Minute), Value: 4}}
 	if !slices.EqualFunc(got, want, func(a, b measure.Point) bool { return a.Value == b.Value && a.Time.Equal(b.Time) }) {
 		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+func TestAPI(t *testing.T) {
+	db := open(t, Options{})
+	add(t, db, sample(t0, 1, "__name__", "up", "pool", "a"), sample(t0, 0, "__name__", "up", "pool", "b"), sample(t0.Add(time.Minute), 1, "__name__", "up", "pool", "b"))
+	server := httptest.NewServer(Handler(func() *DB { return db }))
+	defer server.Close()
+	at := strconv.FormatInt(t0.Unix(), 10)
+	later := strconv.FormatInt(t0.Unix()+60, 10)
+	for _, x := range []struct{ path, want string }{
+		{"query?query=sum(up)&time=" + at, `{"data":{"resultType":"vector","result":[{"metric":{},"value":[` + at + `,"1"]}]},"status":"success"}`},
+		{"query?query=2*3&time=" + at, `{"data":{"resultType":"scalar","result":[` + at + `,"6"]},"status":"success"}`},
+		{"query?query=down", `{"data":{"resultType":"vector","result":[]},"status":"success"}`},
+		{`query_range?query=up{pool="b"}&start=` + at + "&end=" + later + "&step=1m", `{"data":{"resultType":"matrix","result":[{"metric":{"__name__":"up","pool":"b"},"values":[[` + at + `,"0"],[` + later + `,"1"]]}]},"status":"success"}`},
+		{"label/pool/values", `{"data":["a","b"],"status":"success"}`},
+		{`label/pool/values?match[]=up{pool="a"}`, `{"data":["a"],"status":"success"}`},
+		{"labels", `{"data":["__name__","pool"],"status":"success"}`},
+		{`series?match[]=up{pool="a"}`, `{"data":[{"__name__":"up","pool":"a"}],"status":"success"}`},
+		{"query?query=sum(", `"errorType":"bad_data"`},
+		{"query_range?query=up&start=0&end=1e9&step=1", `11000 points`},
+		{"query_range?query=up&start=5&end=1&step=1", `end is before start`},
+		{"query_range?query=up&start=1&end=5&step=0", `step`},
+		{"query?query=up&time=noon", `is not a time`},
+		{"series", `match[]`},
+		{"nothing", `"status":"error"`},
+	} {
+		u := server.URL + "/api/v1/" + strings.NewReplacer("{", "%7B", "}", "%7D", `"`, "%22", "[", "%5B", "]", "%5D", "*", "%2A").Replace(x.path)
+		resp, err := http.Get(u)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || !strings.Contains(string(b), x.want) {
+			t.Errorf("%s: %d %s, want %s", x.path, resp.StatusCode, b, x.want)
+		}
+		if bad := strings.Contains(string(b), `"error"`); bad != (resp.StatusCode != http.StatusOK) {
+			t.Errorf("%s: %d %s", x.path, resp.StatusCode, b)
+		}
+	}
+	db.Close()
+	if resp, err := http.Get(server.URL + "/api/v1/query?query=up"); err != nil || resp.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("a closed one: %v %v", resp.StatusCode, err)
 	}
 }
