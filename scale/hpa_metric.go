@@ -242,7 +242,7 @@ func (h *HPA) sum(obs *Observation, m *hpaMetric) (s sums) {
 
 // valueOf evaluates an Object or External metric against a Value.
 func (h *HPA) valueOf(obs *Observation, m *hpaMetric) (r hpaResult) {
-	v, known := obs.metric(m.key)
+	v, known := obs.number(m.key)
 	if !known {
 		r.invalid = "it is unknown"
 		return r
@@ -269,7 +269,7 @@ func (h *HPA) valueOf(obs *Observation, m *hpaMetric) (r hpaResult) {
 
 // averageOf evaluates an Object or External metric against an AverageValue.
 func (h *HPA) averageOf(obs *Observation, m *hpaMetric) (r hpaResult) {
-	v, known := obs.metric(m.key)
+	v, known := obs.number(m.key)
 	if !known {
 		r.invalid = "it is unknown"
 		return r
@@ -288,6 +288,16 @@ func (h *HPA) averageOf(obs *Observation, m *hpaMetric) (r hpaResult) {
 		r.desired, r.kept = bounded(math.Ceil(r.usage/m.target)), ""
 	}
 	return r
+}
+
+// number is a metric of the pool. in_flight counts the waiting requests too, as for Target: slots bound how many run, and a
+// pool whose slots are all taken would otherwise never look busier than it is.
+func (obs *Observation) number(name string) (v float64, known bool) {
+	v, known = obs.metric(name)
+	if waiting, ok := obs.metric(QueueDepth); ok && name == InFlight {
+		v += waiting
+	}
+	return v, known
 }
 
 // explain writes the arithmetic of r.

@@ -142,6 +142,18 @@ func TestHPASyncs(t *testing.T) {
 	}
 }
 
+// TestHPAInFlight: what runs can never be more than the slots, so what waits counts too.
+func TestHPAInFlight(t *testing.T) {
+	h, err := NewHPA(HPAOptions{MaxReplicas: 20, Metrics: []HPAMetric{{Type: HPAExternal, Name: InFlight, TargetType: HPAAverageValue, AverageValue: 2}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	obs := &Observation{Time: epoch, Desired: 1, Slots: 2, Instances: []Instance{{State: "ready"}}, Metrics: map[string]float64{InFlight: 2, QueueDepth: 4}}
+	if p := h.Propose(obs); p.Desired != 3 {
+		t.Errorf("2 running and 4 waiting at 2 each: %+v, want 3", p)
+	}
+}
+
 // TestHPAMovedByOthers: what was said of one capacity is not held against another one that somebody has set since.
 func TestHPAMovedByOthers(t *testing.T) {
 	h := external(t, HPAOptions{MaxReplicas: 20}, HPAAverageValue, 10)

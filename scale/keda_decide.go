@@ -197,7 +197,7 @@ func (k *KEDA) look(obs *Observation, count bool) {
 func (t *KEDATrigger) read(obs *Observation) (l kedaLook) {
 	switch t.Type {
 	case KEDAPrometheus, KEDAMetric:
-		l.value, l.known = obs.metric(t.Metric)
+		l.value, l.known = obs.number(t.Metric)
 	case KEDAQueue:
 		waiting, known := obs.metric(QueueDepth)
 		running, alsoKnown := obs.metric(InFlight)
