@@ -67,7 +67,7 @@ var table = []struct {
 		"load":  "",
 	}},
 	{"assembly", map[string]string{
-		"config":  "scale", // which says what steps and times are
+		"config":  "scale alarm", // which says what steps and times are
 		"control": "values decisions live",
 		"sim":     "values decisions live control",
 		"app":     "values decisions live edges config control sim",

@@ -73,7 +73,7 @@ func stepPolicy(p *config.StepPolicy) scale.Policy {
 	o := scale.StepOptions{
 		Name:   p.Name,
 		Signal: scale.Signal{Metric: metricOf(p.Metric, p.Query), Statistic: alarm.Statistic(p.Statistic), Period: time.Duration(p.Period)},
-		Rule:   alarm.Rule{Points: p.Points, Breach: p.Breach, Missing: alarm.Treatment(p.Missing)},
+		Rule:   alarm.Rule{Comparison: alarm.Comparison(p.Comparison), Points: p.Points, Breach: p.Breach, Missing: alarm.Treatment(p.Missing)},
 		Type:   scale.AdjustmentType(p.AdjustmentType), Min: p.MinAdjustmentMagnitude, WarmUp: time.Duration(p.InstanceWarmup),
 	}
 	if p.Threshold != nil {

@@ -13,6 +13,7 @@ func complete(r *report, cfg *Config) {
 		completeListen(r, item("listen", i), cfg, &cfg.Listen[i])
 	}
 	nameRoutes(cfg)
+	completeAlarms(cfg)
 	for name, p := range cfg.Pools {
 		completePool(r, child("pools", name), p)
 	}

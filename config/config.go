@@ -14,6 +14,8 @@ type Config struct {
 	Listen []Listen `yaml:"listen" jsonschema:"required,minItems=1" example:"[{address: \":8080\", routes: [{pool: api}]}]"`
 	// Pools by name. A name is 1 to 63 letters, digits, "-" or "_".
 	Pools map[string]*Pool `yaml:"pools" jsonschema:"required,minProperties=1" example:"{api: {targets: [\"127.0.0.1:9001\"]}}"`
+	// What tells when something is where it should not be.
+	Alarms map[string]*Alarm `yaml:"alarms"`
 	// Where the API, the metrics and the dashboard are served.
 	Admin Admin `yaml:"admin"`
 	// Directory for what must survive a restart: instances, decisions, logs of instances, certificates.

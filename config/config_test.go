@@ -174,6 +174,16 @@ func TestEveryKeyIsRead(t *testing.T) {
 	}
 	prefixes.Queue.MaxWait = of(time.Minute)
 	want := &Config{
+		Alarms: map[string]*Alarm{
+			"waits": {
+				Pool: "inference", Metric: "oldest_wait", Threshold: new(2.0), Comparison: "at_least", Statistic: "maximum", Period: of(10 * time.Second), Points: 3, Breach: 2, Missing: "not_breaching",
+				Actions: []AlarmAction{
+					{On: []string{"alarm", "ok"}, Webhook: &Webhook{"https://example.com/alarm", map[string]string{"Authorization": "Bearer x"}}, Timeout: of(5 * time.Second), Retries: new(1)},
+					{On: []string{"alarm"}, Exec: []string{"./page", "now"}, Timeout: of(10 * time.Second), Retries: new(3)},
+				},
+			},
+			"trouble": {Rule: "ALARM(waits) AND NOT FALSE", Comparison: "above", Statistic: "average", Period: of(time.Minute), Points: 1, Breach: 1, Missing: "missing"},
+		},
 		Listen: []Listen{{
 			Address:   "127.0.0.1:8080",
 			Protocols: []string{"h1", "h2", "h3"},
@@ -315,6 +325,10 @@ func TestEveryKeyIsRead(t *testing.T) {
 						Name: "cpu", Metric: "cpu_utilization", Threshold: new(50.0), Statistic: "maximum", Period: of(30 * time.Second), Points: 3, Breach: 2, Missing: "ignore",
 						Steps:          []Step{{Lower: new(0.0), Upper: new(20.0), Adjustment: 10}, {Lower: new(20.0), Adjustment: 30}},
 						AdjustmentType: "percent_change_in_capacity", MinAdjustmentMagnitude: 2, InstanceWarmup: of(90 * time.Second),
+					}},
+					{Simple: &SimplePolicy{
+						Alarm: "waits", Metric: "oldest_wait", Threshold: new(2.0), Comparison: "at_least", Statistic: "maximum", Period: of(10 * time.Second), Points: 3, Breach: 2, Missing: "not_breaching",
+						Adjustment: 1, AdjustmentType: "change_in_capacity", Cooldown: of(5 * time.Minute),
 					}},
 					{Simple: &SimplePolicy{
 						Query: "up", Threshold: new(1.0), Comparison: "below", Statistic: "average", Period: of(time.Minute), Points: 1, Breach: 1, Missing: "missing",

@@ -240,7 +240,7 @@ func everyDefault() []any {
 		DefaultPool(), DefaultPrefix(), DefaultAffinity(), DefaultUtilization(), DefaultSticky(), DefaultAgent(), DefaultTarget(),
 		DefaultHealth(), DefaultCheck(), DefaultTemplate(), DefaultWarmUp(), DefaultScale(), DefaultQueuePolicy(),
 		DefaultTargetPolicy(), DefaultStepPolicy(), DefaultSimplePolicy(), DefaultSchedulePolicy(),
-		DefaultHPAPolicy(), DefaultHPARules(), DefaultKEDAPolicy(), DefaultKEDAFallback(), DefaultKnativePolicy(),
+		DefaultHPAPolicy(), DefaultHPARules(), DefaultKEDAPolicy(), DefaultKEDAFallback(), DefaultKnativePolicy(), DefaultAlarm(), DefaultAlarmAction(),
 	}
 }
 

@@ -8,14 +8,14 @@ import "reflect"
 
 // laterKeys are keys by the struct they will belong to.
 var laterKeys = map[reflect.Type][]string{
-	reflect.TypeFor[Config]():   {"alarms", "dns", "jobs", "peers", "regions", "tenants"},
-	reflect.TypeFor[Pool]():     {"alarms", "cost", "discover", "jobs", "refresh", "schedule", "warm_pool"},
+	reflect.TypeFor[Config]():   {"dns", "jobs", "peers", "regions", "tenants"},
+	reflect.TypeFor[Pool]():     {"cost", "discover", "jobs", "refresh", "schedule", "warm_pool"},
 	reflect.TypeFor[Target]():   {"priority", "zone"},
 	reflect.TypeFor[Health]():   {"on_failure", "port", "prompt"},
 	reflect.TypeFor[Check]():    {"on_failure", "port", "prompt"},
 	reflect.TypeFor[Ejection](): {"success_rate"},
 	reflect.TypeFor[Template](): {"image", "instances", "preset", "types", "user"},
-	reflect.TypeFor[Scale]():    {"alarms", "behavior", "budget", "cost", "predict", "protect", "schedule", "termination", "warm_pool"},
+	reflect.TypeFor[Scale]():    {"behavior", "budget", "cost", "predict", "protect", "schedule", "termination", "warm_pool"},
 	reflect.TypeFor[Policy]():   {"predict"},
 }
 

@@ -88,6 +88,8 @@ type QueuePolicy struct {
 type StepPolicy struct {
 	// For the record. Default: the metric.
 	Name string `yaml:"name" jsonschema:"minLength=1"`
+	// The alarm that sets it off, instead of what is below up to missing.
+	Alarm string `yaml:"alarm" jsonschema:"minLength=1"`
 	// What is measured: a metric of the pool, or else the average of its instances.
 	Metric string `yaml:"metric" jsonschema:"minLength=1" example:"cpu_utilization"`
 	// PromQL that gives the metric, instead of its name.
@@ -112,6 +114,8 @@ type StepPolicy struct {
 	MinAdjustmentMagnitude int `yaml:"min_adjustment_magnitude" jsonschema:"minimum=1"`
 	// How long an instance counts as warming after it became ready.
 	InstanceWarmup Duration `yaml:"instance_warmup"`
+	// That of the alarm; empty without one, where the steps tell.
+	Comparison string `yaml:"-" json:"-"`
 }
 
 // Step is what to do when the metric is that far from the threshold. Above
@@ -130,6 +134,8 @@ type Step struct {
 type SimplePolicy struct {
 	// For the record. Default: the metric.
 	Name string `yaml:"name" jsonschema:"minLength=1"`
+	// The alarm that sets it off, instead of what is below up to missing.
+	Alarm string `yaml:"alarm" jsonschema:"minLength=1"`
 	// What is measured: a metric of the pool, or else the average of its instances.
 	Metric string `yaml:"metric" jsonschema:"minLength=1" example:"cpu_utilization"`
 	// PromQL that gives the metric, instead of its name.

@@ -18,7 +18,7 @@ import (
 // source is where the descriptions of the schema come from: the comments
 // that the keys have in Go.
 //
-//go:embed config.go listen.go route.go pool.go template.go scale.go knative.go metrics.go kube.go
+//go:embed config.go listen.go route.go pool.go template.go scale.go knative.go metrics.go kube.go alarms.go
 var source embed.FS
 
 // fromEnv is the pattern of text that the environment completes, which may
@@ -127,8 +127,10 @@ func refine(structs map[string]*jsonschema.Schema) {
 	}
 	structs["Policy"].OneOf = needs(policyKeys()...)
 	structs["TargetPolicy"].OneOf = needs("metric", "query")
-	structs["StepPolicy"].OneOf = needs("metric", "query")
-	structs["SimplePolicy"].OneOf = needs("metric", "query")
+	structs["StepPolicy"].OneOf = needs("metric", "query", "alarm")
+	structs["SimplePolicy"].OneOf = needs("metric", "query", "alarm")
+	structs["Alarm"].OneOf = needs("metric", "query", "rule")
+	structs["AlarmAction"].OneOf = needs("webhook", "exec")
 	structs["SchedulePolicy"].OneOf = needs("cron", "at")
 	structs["SchedulePolicy"].AnyOf = needs("min", "max", "desired")
 	structs["Route"].OneOf = needs("pool", "split", "redirect", "respond")

@@ -30,6 +30,7 @@ func validate(r *report, cfg *Config) {
 	v.positive("timeouts.body", int64(cfg.Timeouts.Body), "30s")
 	v.positive("timeouts.header", int64(cfg.Timeouts.Header), "10s")
 	v.positive("timeouts.keep_alive", int64(cfg.Timeouts.KeepAlive), "75s")
+	v.alarms(cfg)
 	for name, p := range cfg.Pools {
 		v.pool(child("pools", name), name, p)
 	}

@@ -130,8 +130,8 @@ func (v checker) targetPolicy(path string, t *TargetPolicy) {
 }
 
 func (v checker) stepPolicy(path string, s *StepPolicy) {
-	v.source(path, s.Metric, "metric: cpu_utilization")
-	v.alarmed(path, "", s.Threshold, s.Period, s.Points, s.Breach)
+	v.source(path, s.Metric, "metric: cpu_utilization", "alarm")
+	v.alarmed(path, s.Alarm, s.Threshold, s.Period, s.Points, s.Breach)
 	if len(s.Steps) == 0 || v.failedBelow(child(path, "steps")) {
 		return
 	}
@@ -147,8 +147,11 @@ func (v checker) stepPolicy(path string, s *StepPolicy) {
 }
 
 func (v checker) simplePolicy(path string, s *SimplePolicy) {
-	v.source(path, s.Metric, "metric: cpu_utilization")
-	v.alarmed(path, "", s.Threshold, s.Period, s.Points, s.Breach)
+	v.source(path, s.Metric, "metric: cpu_utilization", "alarm")
+	v.alarmed(path, s.Alarm, s.Threshold, s.Period, s.Points, s.Breach)
+	if at := child(path, "comparison"); s.Alarm != "" && v.has(at) {
+		v.fail(at, "is what the alarm says already; remove it here")
+	}
 	v.adjustment(child(path, "adjustment"), s.AdjustmentType, s.Adjustment)
 	v.magnitude(path, s.AdjustmentType)
 }
