@@ -62,10 +62,11 @@ type LogReader func(ctx context.Context, pool, instance string, lines int, follo
 // Options are what a Server needs.
 type Options struct {
 	Source   Source
-	Operator Operator  // nil: nothing can be changed
-	Keeper   Keeper    // nil: neither can Weir itself
-	Logs     LogReader // nil: no logs are shown
-	Pusher   Pusher    // nil: no values are taken
+	Operator Operator   // nil: nothing can be changed
+	Keeper   Keeper     // nil: neither can Weir itself
+	Logs     LogReader  // nil: no logs are shown
+	Pusher   Pusher     // nil: no values are taken
+	Alarms   func() any // what GET /v1/alarms answers, which must encode to JSON; nil: there are none
 	// History answers Prometheus's API below /api/v1; nil: there is none.
 	History http.Handler
 	Token   string // what every request must present; "" admits those that reach Weir under a loopback name

@@ -38,6 +38,13 @@ func (s *Server) routes(page fs.FS) http.Handler {
 	m.HandleFunc("GET /v1/events", s.streamEvents)
 	m.HandleFunc("GET /v1/decisions", s.getDecisions)
 	m.HandleFunc("GET /v1/explain", s.getExplanation)
+	m.HandleFunc("GET /v1/alarms", func(w http.ResponseWriter, r *http.Request) {
+		if s.o.Alarms == nil {
+			answer(w, map[string][]string{"alarms": {}})
+			return
+		}
+		answer(w, s.o.Alarms())
+	})
 	m.HandleFunc("GET /v1/pools/{pool}/instances/{id}/logs", s.streamLogs)
 	m.HandleFunc("POST /v1/pools/{pool}/targets/{id}/drain", s.operate(func(o Operator, r *http.Request) error {
 		return o.Drain(r.PathValue("pool"), r.PathValue("id"), true)

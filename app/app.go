@@ -180,6 +180,7 @@ func Start(c *config.Config, o Options) (_ *App, err error) {
 		lp.run()
 	}
 	a.record(a.tenure)
+	a.sound(a.tenure, c)
 	a.watch(c)
 	notify("READY=1")
 	a.log.Info("Weir is up", "version", o.Version, "dashboard", a.web.url(), "pools", len(a.pools), "generation", a.memo.Generation)

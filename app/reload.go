@@ -115,6 +115,7 @@ func (a *App) apply(c *config.Config) error {
 	a.relisten(c, opened)
 	a.listIssuers()
 	common.meters.Retain(routeNames(c))
+	a.tenure.setAlarms(c, a.cfg)
 	a.cfg = c
 	if common.log == before.log {
 		if err := common.log.Reopen(); err != nil {

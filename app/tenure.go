@@ -27,8 +27,9 @@ type tenure struct {
 	db      *bolt.DB
 	store   *fleet.Store
 	journal *control.Journal
-	history *history.DB    // nil when it could not be opened
-	asker   *measure.Asker // of the queries of policies
+	history *history.DB     // nil when it could not be opened
+	asker   *measure.Asker  // of the queries of policies
+	alarms  *control.Alarms // nil when they cannot be watched
 
 	ctx    context.Context // ends with the tenure
 	cancel context.CancelFunc

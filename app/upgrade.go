@@ -207,6 +207,7 @@ func (a *App) reclaim() error {
 		s.run()
 	}
 	a.record(t)
+	a.sound(t, a.cfg)
 	return a.bringHome(t)
 }
 

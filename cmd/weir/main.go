@@ -48,6 +48,7 @@ type cli struct {
 	Drain   drainCmd   `cmd:"" help:"Give a target nothing new and let it finish."`
 	Scale   scaleCmd   `cmd:"" help:"Set a pool's capacity by hand, or give it back to its policies."`
 	Explain explainCmd `cmd:"" help:"Say in words why a pool has the capacity it has."`
+	Alarms  alarmsCmd  `cmd:"" help:"Show the alarms of a running Weir: states, reasons, history and actions."`
 	Decide  decideCmd  `cmd:"" help:"Print what a pool's policies decide about observations, one per line: unit tests for policies."`
 	Query   queryCmd   `cmd:"" help:"Ask in PromQL what Weir has measured."`
 	Target  targetCmd  `cmd:"" help:"Set a target's weight or slots by hand, or drain it, while Weir runs."`
