@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -71,7 +72,7 @@ func targetPolicy(p *config.TargetPolicy) scale.Policy {
 
 func stepPolicy(p *config.StepPolicy) scale.Policy {
 	o := scale.StepOptions{
-		Name:   p.Name,
+		Name:   cmp.Or(p.Name, p.Alarm),
 		Signal: scale.Signal{Metric: metricOf(p.Metric, p.Query), Statistic: alarm.Statistic(p.Statistic), Period: time.Duration(p.Period)},
 		Rule:   alarm.Rule{Comparison: alarm.Comparison(p.Comparison), Points: p.Points, Breach: p.Breach, Missing: alarm.Treatment(p.Missing)},
 		Type:   scale.AdjustmentType(p.AdjustmentType), Min: p.MinAdjustmentMagnitude, WarmUp: time.Duration(p.InstanceWarmup),
@@ -87,7 +88,7 @@ func stepPolicy(p *config.StepPolicy) scale.Policy {
 
 func simplePolicy(p *config.SimplePolicy) scale.Policy {
 	o := scale.SimpleOptions{
-		Name:   p.Name,
+		Name:   cmp.Or(p.Name, p.Alarm),
 		Signal: scale.Signal{Metric: metricOf(p.Metric, p.Query), Statistic: alarm.Statistic(p.Statistic), Period: time.Duration(p.Period)},
 		Rule:   alarm.Rule{Comparison: alarm.Comparison(p.Comparison), Points: p.Points, Breach: p.Breach, Missing: alarm.Treatment(p.Missing)},
 		Adjustment: scale.Adjustment{
