@@ -3,7 +3,6 @@ package balance
 import (
 	"fmt"
 	"math"
-	"slices"
 
 	"github.com/weirlb/weir/target"
 )
@@ -22,6 +21,7 @@ type prequal struct {
 	free
 	ages
 	known []answers
+	logs  []float64 // of each seat's latency at its present number in flight, see peak.log; -Inf: to be tried
 	pool  peak
 
 	hot   float64 // the threshold of the last pick, for Why
@@ -33,7 +33,6 @@ type answers struct {
 	peak
 	recent [window]answer
 	n      int
-	log    float64 // of the latency at the present number in flight, see peak.log; -Inf: to be tried
 }
 
 type answer struct{ inFlight, seconds float32 }
@@ -46,8 +45,9 @@ const (
 func (p *prequal) Set(rotation []*target.Target) {
 	p.known = carry(p.known, p.sit(rotation), zero[answers])
 	p.free.reset(rotation)
+	p.logs = make([]float64, len(rotation))
 	for i, t := range rotation {
-		p.known[i].log = p.estimate(&p.known[i], t)
+		p.logs[i] = p.estimate(&p.known[i], t)
 	}
 }
 
@@ -62,31 +62,32 @@ func (p *prequal) estimate(k *answers, t *target.Target) float64 {
 	case k.n == 0:
 		return p.pool.log()
 	}
-	var buf [voters]answer
+	// Of equally near ones, the first in k.recent have the say.
+	var buf [voters]uint64
 	near := buf[:0]
 	for i := range min(k.n, window) {
-		near = insert(near, k.recent[i], func(a, b answer) bool { return abs(a.inFlight-f) < abs(b.inFlight-f) })
+		near = insert(near, uint64(math.Float32bits(abs(k.recent[i].inFlight-f)))<<32|uint64(i))
 	}
-	var bySeconds [voters]answer
+	var bySeconds [voters]float32
 	v := bySeconds[:0]
-	for _, a := range near {
-		v = insert(v, a, func(a, b answer) bool { return a.seconds < b.seconds })
+	for _, n := range near {
+		v = insert(v, k.recent[uint32(n)].seconds)
 	}
-	return math.Log(float64(v[len(v)/2].seconds)) + k.at
+	return math.Log(float64(v[len(v)/2])) + k.at
 }
 
-// insert puts a in its place in an ordered s; when s is full, the last falls out.
-func insert(s []answer, a answer, before func(a, b answer) bool) []answer {
+// insert puts x in its place in an ascending s; when s is full, the last falls out.
+func insert[T uint64 | float32 | float64](s []T, x T) []T {
 	if len(s) < cap(s) {
-		s = append(s, a)
-	} else if !before(a, s[len(s)-1]) {
+		s = s[:len(s)+1]
+	} else if x >= s[len(s)-1] {
 		return s
 	}
 	i := len(s) - 1
-	for ; i > 0 && before(a, s[i-1]); i-- {
+	for ; i > 0 && x < s[i-1]; i-- {
 		s[i] = s[i-1]
 	}
-	s[i] = a
+	s[i] = x
 	return s
 }
 
@@ -98,38 +99,40 @@ func (p *prequal) Pick(r *Request) *target.Target {
 	if len(drawn) == 0 {
 		return nil
 	}
-	p.hot, p.drawn = p.threshold(drawn), len(drawn)
-	cold, least := none, none
-	for _, i := range drawn {
-		f := crowding(p.targets[i])
-		if f <= p.hot && (cold == none || p.known[i].log < p.known[cold].log) {
+	var loads [reach]float64
+	for n, i := range drawn {
+		loads[n] = crowding(p.targets[i])
+	}
+	p.hot, p.drawn = threshold(loads[:len(drawn)]), len(drawn)
+	cold, least := none, 0
+	for n, i := range drawn {
+		if loads[n] <= p.hot && (cold == none || p.logs[i] < p.logs[cold]) {
 			cold = i
 		}
-		if least == none || f < crowding(p.targets[least]) {
-			least = i
+		if loads[n] < loads[least] {
+			least = n
 		}
 	}
 	if cold == none {
-		return p.targets[least]
+		return p.targets[drawn[least]]
 	}
 	return p.targets[cold]
 }
 
 // threshold is the quantile of what those drawn have in flight per share, linear between two of them. So the most loaded one is hot
 // unless others are as loaded, also when there are few.
-func (p *prequal) threshold(drawn []int32) float64 {
-	var buf [reach]float64
-	loads := buf[:0]
-	for _, i := range drawn {
-		loads = append(loads, crowding(p.targets[i]))
-	}
-	slices.Sort(loads)
+func threshold(loads []float64) float64 {
 	whole, part := math.Modf(hotQuantile * float64(len(loads)-1))
-	i := int(whole)
-	if part == 0 || i+1 == len(loads) {
-		return loads[i]
+	var buf [reach]float64
+	most := buf[: 0 : len(loads)-int(whole)] // negative, so the most loaded come first
+	for _, l := range loads {
+		most = insert(most, -l)
 	}
-	return loads[i] + part*(loads[i+1]-loads[i])
+	at := -most[len(most)-1]
+	if part == 0 {
+		return at
+	}
+	return at + part*(-most[len(most)-2]-at)
 }
 
 func (p *prequal) Began(t *target.Target) {
@@ -159,7 +162,7 @@ func (p *prequal) Done(t *target.Target, o Outcome) {
 }
 
 func (p *prequal) update(i int32, t *target.Target) {
-	p.known[i].log = p.estimate(&p.known[i], t)
+	p.logs[i] = p.estimate(&p.known[i], t)
 	p.put(i, t.Free())
 }
 
@@ -172,5 +175,5 @@ func (p *prequal) Why(t *target.Target) string {
 	if k.n == 0 {
 		return fmt.Sprintf("prequal: cold with %d in flight, never measured", t.InFlight())
 	}
-	return fmt.Sprintf("prequal: lowest latency of the cold among %d drawn, %s at %d in flight", p.drawn, tellSeconds(math.Exp(k.log-k.peak.at)), t.InFlight())
+	return fmt.Sprintf("prequal: lowest latency of the cold among %d drawn, %s at %d in flight", p.drawn, tellSeconds(math.Exp(p.logs[p.at[t]]-k.peak.at)), t.InFlight())
 }
