@@ -24,12 +24,13 @@ func (l *Loop) carryOut(s pool.Load, views []fleet.View, now time.Time) {
 	for _, v := range views {
 		in.Instances = append(in.Instances, plan.Instance{
 			ID: v.ID, State: string(v.State), Started: v.Launched, Since: v.Since, InFlight: v.InFlight, Healthy: v.State != fleet.Unhealthy,
-			Placement: v.Placement,
+			Version: v.Version, Placement: v.Placement,
 		})
 		if v.State == fleet.Pending || v.State == fleet.Starting || v.State == fleet.Warming {
 			coming++
 		}
 	}
+	l.refreshing(&in, views)
 	actions := plan.Plan(in)
 	for _, a := range actions {
 		if launch, ok := a.(plan.Launch); ok {

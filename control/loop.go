@@ -41,6 +41,11 @@ type Options struct {
 	Journal *Journal       // nil: nothing is kept
 	Slots   int            // of one instance; 0 means without limit
 	Scale   scale.Options
+
+	Versions  Versions // of the fleet's template; nil: there are none
+	Refresh   RefreshOptions
+	Refreshed func(plan.Refresh) // told of each step of a refresh; it must not block
+
 	Desired int // to begin with, when nothing is known from before
 	Log     *slog.Logger
 	Decided func(scale.Decision) // told of each decision that changed the capacity; it must not block
@@ -57,7 +62,8 @@ type Loop struct {
 	service scale.Sample // the last that was measured: a quiet minute does not make it unknown
 	last    scale.Decision
 	tape    tape
-	blocked string // why launches are put off, as it was last logged
+	refresh *plan.Refresh // under way, or the last one; nil when there was none
+	blocked string        // why launches are put off, as it was last logged
 }
 
 // saved is what a loop carries over a restart of Weir.
@@ -65,6 +71,8 @@ type saved struct {
 	Desired int          `json:"desired"`
 	Decider scale.State  `json:"decider"`
 	Service scale.Sample `json:"service"`
+
+	Refresh *plan.Refresh `json:"refresh,omitempty"`
 }
 
 // New returns a loop that goes on where an earlier Weir stopped.
@@ -78,7 +86,7 @@ func New(o Options) *Loop {
 		if err := json.Unmarshal(b, &s); err != nil {
 			o.Log.Warn("the scaling state of an earlier run is not readable; starting afresh", "pool", o.Pool.Name, "error", err)
 		} else {
-			l.desired, l.service = s.Desired, s.Service
+			l.desired, l.service, l.refresh = s.Desired, s.Service, s.Refresh
 			l.decider.Restore(s.Decider)
 		}
 	}
@@ -186,7 +194,7 @@ func (l *Loop) record(d scale.Decision, changed bool) {
 }
 
 func (l *Loop) save() {
-	b, err := json.Marshal(saved{l.desired, l.decider.State(), l.service})
+	b, err := json.Marshal(saved{l.desired, l.decider.State(), l.service, l.refresh})
 	if err == nil {
 		err = l.o.Journal.save(l.o.Pool.Name, b)
 	}

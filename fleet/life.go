@@ -61,7 +61,7 @@ func (f *Fleet) launch(in *instance) error {
 	if err := f.store.put(in.record); err != nil {
 		return fmt.Errorf("recording it first: %w", err)
 	}
-	h, err := f.provider.Launch(f.ctx, Spec{ID: in.ID, Pool: in.Pool, Template: f.options().Template, Placement: in.Placement})
+	h, err := f.provider.Launch(f.ctx, Spec{ID: in.ID, Pool: in.Pool, Template: f.template(in.Version), Placement: in.Placement})
 	if err != nil {
 		return err
 	}
@@ -299,6 +299,9 @@ func (f *Fleet) failed(in *instance, why string) {
 	f.log.Error("an instance failed to start", "pool", in.Pool, "instance", in.ID, "why", why)
 	f.mu.Lock()
 	in.why = why
+	if in.Version != f.failedVersion {
+		f.failures, f.failedVersion = 0, in.Version
+	}
 	f.backOff(in.ID + ": " + why)
 	f.mu.Unlock()
 }

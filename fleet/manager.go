@@ -76,6 +76,9 @@ type Fleet struct {
 	notBefore time.Time // no launch before, after failures
 	lastFail  string
 	restarts  int
+
+	releases      releases
+	failedVersion int // whose launches are counted in failures
 }
 
 // instance is one instance in its life; its fields are guarded by the fleet's lock.
@@ -116,6 +119,12 @@ func New(ctx context.Context, p *pool.Pool, pr Provider, st *Store, samples *mea
 	if err != nil {
 		return nil, err
 	}
+	if f.releases, err = st.loadReleases(p.Name); err != nil {
+		return nil, err
+	}
+	if err := f.setTemplate(o.Template); err != nil {
+		return nil, err
+	}
 	for _, r := range rs {
 		if err := f.adopt(r); err != nil {
 			return nil, err
@@ -136,6 +145,9 @@ func (f *Fleet) adopt(r record) error {
 		return fmt.Errorf("adopting instance %s of pool %s: %w", r.ID, r.Pool, err)
 	}
 	r.Ref = h.Ref()
+	if r.Version == 0 {
+		r.Version = f.releases.Wanted // launched by a Weir that did not count them
+	}
 	if r.State == Pending || r.State == Warming {
 		r.State = Starting // its warm-up request went down with the Weir that sent it
 	}
@@ -155,6 +167,9 @@ func (f *Fleet) Configure(o Options) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.o = o
+	if err := f.setTemplate(o.Template); err != nil {
+		f.log.Warn("a new version of the template could not be recorded", "pool", f.pool.Name, "error", err)
+	}
 	for _, in := range f.instances {
 		if in.target != nil {
 			in.target.SetSlots(o.Slots)
@@ -170,10 +185,10 @@ func (f *Fleet) options() Options {
 
 // Launch begins n launches.
 func (f *Fleet) Launch(n int, as plan.Placement) {
-	now := time.Now()
+	now, version := time.Now(), f.Version()
 	for range n {
 		in := &instance{
-			record: record{ID: f.newID(), Pool: f.pool.Name, State: Pending, Launched: now, Placement: as},
+			record: record{ID: f.newID(), Pool: f.pool.Name, State: Pending, Launched: now, Version: version, Placement: as},
 			since:  now, orders: make(chan order, 4),
 		}
 		f.mu.Lock()
@@ -261,6 +276,7 @@ type View struct {
 	Usage    Usage
 	Adopted  bool
 	Target   *target.Target // nil while it takes no traffic
+	Version  int            // of the template it was launched from
 	plan.Placement
 }
 
@@ -273,7 +289,7 @@ func (f *Fleet) Instances(now time.Time) []View {
 	for _, in := range f.instances {
 		v := View{
 			ID: in.ID, State: in.State, Since: in.since, Why: in.why, Launched: in.Launched, Ready: in.record.Ready,
-			Ref: in.Ref, Usage: in.usage, Adopted: in.adopted, Target: in.target, Placement: in.Placement,
+			Ref: in.Ref, Usage: in.usage, Adopted: in.adopted, Target: in.target, Version: in.Version, Placement: in.Placement,
 		}
 		if in.handle != nil {
 			v.Addr = in.handle.Addr()

@@ -18,6 +18,7 @@ type record struct {
 	State    State     `json:"state"`
 	Launched time.Time `json:"launched"`
 	Ready    time.Time `json:"ready,omitzero"`
+	Version  int       `json:"version,omitempty"` // of the template it was launched from
 	plan.Placement
 }
 
@@ -32,7 +33,7 @@ var (
 // NewStore prepares the database.
 func NewStore(db *bolt.DB) (*Store, error) {
 	err := db.Update(func(tx *bolt.Tx) error {
-		for _, b := range [][]byte{instancesBucket, bootsBucket} {
+		for _, b := range [][]byte{instancesBucket, bootsBucket, releasesBucket} {
 			if _, err := tx.CreateBucketIfNotExists(b); err != nil {
 				return err
 			}
