@@ -40,7 +40,20 @@ type Operator interface {
 	Override(pool, target string, o pool.Override, clear bool) error
 	// Scale sets a pool's capacity by hand, for forTime, without end when that is 0. desired < 0 gives it back to the policies.
 	Scale(pool string, desired int, forTime time.Duration) error
+	// Refresh begins, cancels or rolls back the replacement of a pool's instances by ones of the present template.
+	Refresh(pool string, order RefreshOrder) error
 }
+
+// RefreshOrder is what to do about a refresh.
+type RefreshOrder string
+
+// The orders.
+const (
+	RefreshOutdated RefreshOrder = "outdated" // replace the instances of older versions of the template
+	RefreshAll      RefreshOrder = "all"      // replace all instances
+	RefreshCancel   RefreshOrder = "cancel"   // stop where it stands
+	RefreshRollback RefreshOrder = "rollback" // go back to the version before
+)
 
 // Keeper is what can be done with Weir itself.
 type Keeper interface {

@@ -56,6 +56,7 @@ func (s *Server) routes(page fs.FS) http.Handler {
 	m.HandleFunc("DELETE /v1/pools/{pool}/scale", s.operate(func(o Operator, r *http.Request) error {
 		return o.Scale(r.PathValue("pool"), -1, 0)
 	}))
+	m.HandleFunc("POST /v1/pools/{pool}/refresh", s.operate(refresh))
 	m.HandleFunc("PATCH /v1/pools/{pool}/targets/{id}", s.operate(setTarget))
 	m.HandleFunc("DELETE /v1/pools/{pool}/targets/{id}", s.operate(func(o Operator, r *http.Request) error {
 		return o.Override(r.PathValue("pool"), r.PathValue("id"), pool.Override{}, true)
@@ -238,6 +239,20 @@ func setScale(o Operator, r *http.Request) error {
 		}
 	}
 	return o.Scale(r.PathValue("pool"), *in.Desired, forTime)
+}
+
+func refresh(o Operator, r *http.Request) error {
+	var in struct {
+		Order RefreshOrder `json:"order"`
+	}
+	if err := decode(r, &in); err != nil {
+		return invalid(`the body is not {"order": "outdated"}: ` + err.Error())
+	}
+	switch in.Order {
+	case RefreshOutdated, RefreshAll, RefreshCancel, RefreshRollback:
+		return o.Refresh(r.PathValue("pool"), in.Order)
+	}
+	return invalid(`"order" is outdated, all, cancel or rollback`)
 }
 
 // invalid is a mistake in the request itself.

@@ -75,6 +75,10 @@ func (h *house) Scale(pool string, desired int, forTime time.Duration) error {
 	return h.ask(fmt.Sprintf("scale %s %d %v", pool, desired, forTime))
 }
 
+func (h *house) Refresh(pool string, order RefreshOrder) error {
+	return h.ask(fmt.Sprintf("refresh %s %s", pool, order))
+}
+
 func (h *house) Override(pool, target string, o pool.Override, clear bool) error {
 	b, _ := json.Marshal(o)
 	return h.ask(fmt.Sprintf("override %s %s %s %v", pool, target, b, clear))

@@ -3,6 +3,7 @@ package admin
 import (
 	"time"
 
+	"github.com/weirlb/weir/fleet/plan"
 	"github.com/weirlb/weir/scale"
 )
 
@@ -64,6 +65,8 @@ type Pool struct {
 	Scale           *Scale          `json:"scale"`
 	Instances       []Instance      `json:"instances"`
 	Boot            *Boot           `json:"boot_s,omitempty"`
+	Version         int             `json:"version,omitempty"` // of the template that new instances are launched from
+	Refresh         *plan.Refresh   `json:"refresh,omitempty"` // under way, or the last one
 	LaunchesBlocked *Blocked        `json:"launches_blocked,omitempty"`
 	LastDecision    *scale.Decision `json:"last_decision,omitempty"`
 }
@@ -145,8 +148,9 @@ type Instance struct {
 	Since    time.Time `json:"since"` // of the state
 	Launched time.Time `json:"launched,omitzero"`
 	Address  string    `json:"address,omitempty"`
-	Ref      string    `json:"ref,omitempty"`   // how its provider names it
-	ETA      float64   `json:"eta_s,omitempty"` // until it should be ready; 0 when it is, or nothing is known
+	Ref      string    `json:"ref,omitempty"`     // how its provider names it
+	Version  int       `json:"version,omitempty"` // of the template it was launched from
+	ETA      float64   `json:"eta_s,omitempty"`   // until it should be ready; 0 when it is, or nothing is known
 	InFlight int       `json:"in_flight"`
 	Slots    int       `json:"slots"`                 // 0 means without limit
 	CPU      float64   `json:"cpu_percent,omitempty"` // of one core: 150 is one and a half

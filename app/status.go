@@ -98,13 +98,14 @@ func (s *scaling) status(p *admin.Pool, c *config.Pool, now time.Time) {
 		}
 		p.Instances = append(p.Instances, admin.Instance{
 			ID: v.ID, State: string(v.State), Since: v.Since, Launched: v.Launched, Address: v.Addr, Ref: v.Ref,
-			ETA: v.ETA.Seconds(), InFlight: v.InFlight, Slots: c.Concurrency,
+			Version: v.Version, ETA: v.ETA.Seconds(), InFlight: v.InFlight, Slots: c.Concurrency,
 			CPU: v.Usage.CPU, Memory: v.Usage.Memory, Adopted: v.Adopted, Why: v.Why,
 		})
 	}
 	if b := s.fleet.Boots(); b.Count > 0 {
 		p.Boot = &admin.Boot{P50: b.P50, P90: b.P90, Count: b.Count}
 	}
+	p.Version, p.Refresh = s.fleet.Version(), s.loop.LastRefresh()
 	if until, why := s.fleet.Blocked(); now.Before(until) {
 		p.LaunchesBlocked = &admin.Blocked{Until: until, Why: why}
 	}

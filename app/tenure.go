@@ -16,6 +16,7 @@ import (
 	"github.com/weirlb/weir/config"
 	"github.com/weirlb/weir/control"
 	"github.com/weirlb/weir/fleet"
+	"github.com/weirlb/weir/fleet/plan"
 	"github.com/weirlb/weir/measure"
 	"github.com/weirlb/weir/measure/history"
 	"github.com/weirlb/weir/pool"
@@ -105,6 +106,7 @@ func (a *App) newScaling(t *tenure, lp *livePool, c *config.Pool) (*scaling, err
 	s.loop = control.New(control.Options{
 		Pool: p, Fleet: s.fleet, Samples: &a.samples, Journal: t.journal, Slots: slotsOf(c),
 		Asker: t.asker, Scale: scaleOptions(p.Name, c.Scale), Desired: desiredOf(c.Scale), Log: a.log, Decided: a.decided,
+		Versions: s.fleet, Refresh: refreshOptions(c.Refresh), Refreshed: func(r plan.Refresh) { a.refreshed(p.Name, r) },
 	})
 	t.asker.Watch(p.Name, queriesOf(c))
 	return s, nil

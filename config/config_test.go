@@ -315,6 +315,10 @@ func TestEveryKeyIsRead(t *testing.T) {
 				Backoff:      Backoff{of(2 * time.Second), of(30 * time.Second)},
 				Log:          InstanceLog{1 << 20, 5},
 			},
+			Refresh: Refresh{
+				MinHealthyPercent: 80, MaxHealthyPercent: 120, Checkpoints: []int{20, 50}, CheckpointDelay: seconds(600), BakeTime: seconds(300),
+				Timeout: seconds(900), Failures: 3, Gate: Gate{ErrorPercent: 2.5, LatencyFactor: 1.5, Requests: 50},
+			},
 			Scale: &Scale{
 				Min: 0, Max: 15, Desired: new(3),
 				Policies: []Policy{

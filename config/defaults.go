@@ -78,6 +78,7 @@ func DefaultPool() Pool {
 		Ejection:   Ejection{ConsecutiveFailures: 5, Base: seconds(30), Max: seconds(300), MaxPercent: 10},
 		FailOpen:   1,
 		Drain:      seconds(300),
+		Refresh:    DefaultRefresh(),
 	}
 }
 

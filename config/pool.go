@@ -58,6 +58,8 @@ type Pool struct {
 	Metrics *Scrape `yaml:"metrics"`
 	// How many instances there are. Without it, exactly one.
 	Scale *Scale `yaml:"scale"`
+	// How instances follow a template that has changed.
+	Refresh Refresh `yaml:"refresh"`
 }
 
 // Target is one address that takes traffic.

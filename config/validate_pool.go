@@ -38,6 +38,7 @@ func (v checker) pool(path, name string, p *Pool) {
 	if p.Scale != nil {
 		v.scale(child(path, "scale"), p)
 	}
+	v.refresh(child(path, "refresh"), p)
 }
 
 // origin checks that a pool has one source of targets, and only the keys that

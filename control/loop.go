@@ -94,11 +94,11 @@ func New(o Options) *Loop {
 }
 
 // Configure changes what the next decisions are made by. What was learned stays.
-func (l *Loop) Configure(slots int, o scale.Options) {
+func (l *Loop) Configure(slots int, o scale.Options, r RefreshOptions) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	state := l.decider.State()
-	l.o.Slots, l.o.Scale = slots, o
+	l.o.Slots, l.o.Scale, l.o.Refresh = slots, o, r
 	l.decider = scale.New(o)
 	l.decider.Restore(state)
 	l.tape.cut()
