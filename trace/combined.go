@@ -30,7 +30,7 @@ func isCombined(line []byte) bool {
 
 func (t *Reader) detectCombined(in *lines, lay *layout, first []byte) error {
 	t.format = "nginx combined log"
-	t.sorted.window = int64(time.Hour)
+	t.sorted.window = int64(logDisorder)
 	s := &combinedSource{lines: in, layout: lay, ahead: first,
 		time: column{name: "time", role: roleEnd}, status: column{name: "status", role: roleStatus}, bytes: column{name: "bytes", role: roleBytes},
 		total: column{name: "request_time", role: roleTotal, unit: time.Second}, service: column{name: "upstream_response_time", role: roleService, unit: time.Second}}

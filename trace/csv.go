@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
+	"unsafe"
 
 	"github.com/tidwall/gjson"
 )
@@ -171,13 +173,15 @@ func (s *jsonSource) next(it *item) error {
 	*it = item{Request: Request{Line: int32(s.n)}, hash: sum(line)}
 	s.begin()
 	var err error
-	gjson.ParseBytes(line).ForEach(func(key, value gjson.Result) bool {
+	// The text lives as long as the line, which is enough: what is kept of it is copied.
+	gjson.Parse(unsafe.String(unsafe.SliceData(line), len(line))).ForEach(func(key, value gjson.Result) bool {
 		c, ok := s.columns[key.Str]
 		if !ok {
-			made := columnOf(key.Str, s.t.o.Columns)
+			name := strings.Clone(key.Str)
+			made := columnOf(name, s.t.o.Columns)
 			c = &made
 			if len(s.columns) < maxStrings {
-				s.columns[key.Str] = c
+				s.columns[name] = c
 			}
 		}
 		if c.role == noRole || value.Type == gjson.Null {

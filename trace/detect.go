@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/cespare/xxhash/v2"
@@ -190,7 +189,7 @@ func (t *Reader) detectJSON(in *lines, lay *layout, first []byte) error {
 	t.format = "JSON lines"
 	if row.Get("time").Exists() && row.Get("status").Exists() && row.Get("duration_ms").Exists() && len(t.o.Columns) == 0 {
 		t.format, lay.weir = "Weir's access log", true
-		t.sorted.window = int64(time.Hour)
+		t.sorted.window = int64(logDisorder)
 	}
 	if err := lay.settle(in.n, "field"); err != nil {
 		return err
@@ -210,7 +209,7 @@ func (t *Reader) ends(lay *layout) {
 	if !at {
 		return
 	}
-	t.sorted.window = int64(time.Hour)
+	t.sorted.window = int64(logDisorder)
 	if !known {
 		t.warn(0, "it has the end of each request and not how long it took, so the end is taken as the begin")
 	}

@@ -1,7 +1,6 @@
 package trace
 
 import (
-	"container/heap"
 	"fmt"
 	"math"
 	"math/bits"
@@ -27,18 +26,72 @@ type sorter struct {
 	farthest  int64
 }
 
-type itemHeap []item
-
-func (h itemHeap) Len() int { return len(h) }
-func (h itemHeap) Less(i, j int) bool {
-	return h[i].at < h[j].at || h[i].at == h[j].at && h[i].Line < h[j].Line
+// itemHeap gives the earliest item first, and of equally early ones that of the first line. What moves as it is sifted are keys, not items.
+type itemHeap struct {
+	keys  []itemKey
+	items []item
+	free  []int32
 }
-func (h itemHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
-func (h *itemHeap) Push(x any)   { *h = append(*h, x.(item)) }
-func (h *itemHeap) Pop() any {
-	last := (*h)[len(*h)-1]
-	*h = (*h)[:len(*h)-1]
-	return last
+
+type itemKey struct {
+	at   int64
+	line int32
+	slot int32 // in items
+}
+
+func (k itemKey) before(o itemKey) bool { return k.at < o.at || k.at == o.at && k.line < o.line }
+
+// first is the earliest item, nil when there is none.
+func (h *itemHeap) first() *item {
+	if len(h.keys) == 0 {
+		return nil
+	}
+	return &h.items[h.keys[0].slot]
+}
+
+func (h *itemHeap) push(it *item) {
+	k := itemKey{at: it.at, line: it.Line}
+	if n := len(h.free); n > 0 {
+		k.slot, h.free = h.free[n-1], h.free[:n-1]
+		h.items[k.slot] = *it
+	} else {
+		k.slot = int32(len(h.items))
+		h.items = append(h.items, *it)
+	}
+	h.keys = append(h.keys, k)
+	i := len(h.keys) - 1
+	for i > 0 && k.before(h.keys[(i-1)/2]) {
+		h.keys[i] = h.keys[(i-1)/2]
+		i = (i - 1) / 2
+	}
+	h.keys[i] = k
+}
+
+func (h *itemHeap) pop() {
+	slot := h.keys[0].slot
+	h.items[slot] = item{} // lets go of what it points at
+	h.free = append(h.free, slot)
+	n := len(h.keys) - 1
+	k := h.keys[n]
+	h.keys = h.keys[:n]
+	i := 0
+	for {
+		child := 2*i + 1
+		if child >= n {
+			break
+		}
+		if child+1 < n && h.keys[child+1].before(h.keys[child]) {
+			child++
+		}
+		if !h.keys[child].before(k) {
+			break
+		}
+		h.keys[i] = h.keys[child]
+		i = child
+	}
+	if n > 0 {
+		h.keys[i] = k
+	}
 }
 
 // peek is the next row, which stays. It is valid until the next call.
@@ -62,8 +115,8 @@ func (s *sorter) next(it *item) error {
 		return err
 	}
 	*it = *p
-	if len(s.late) > 0 && p == &s.late[0] {
-		heap.Pop(&s.late)
+	if p == s.late.first() {
+		s.late.pop()
 		return nil
 	}
 	s.queue.pop()
@@ -71,11 +124,8 @@ func (s *sorter) next(it *item) error {
 }
 
 func (s *sorter) front() *item {
-	p := s.queue.front()
-	if len(s.late) == 0 {
-		return p
-	}
-	if l := &s.late[0]; p == nil || l.at < p.at || l.at == p.at && l.Line < p.Line {
+	p, l := s.queue.front(), s.late.first()
+	if l != nil && (p == nil || l.at < p.at || l.at == p.at && l.Line < p.Line) {
 		return l
 	}
 	return p
@@ -106,7 +156,7 @@ func (s *sorter) read() error {
 		s.firstLate = row.Line
 	}
 	s.farthest = max(s.farthest, behind)
-	heap.Push(&s.late, row)
+	s.late.push(&row)
 	return nil
 }
 
@@ -252,8 +302,9 @@ func (s *scaler) next(it *item) error {
 				s.held = s.multiply()
 			}
 		}
-		if len(s.copies) > 0 && (!s.held || s.copies[0].at < s.ahead.at) {
-			*it = heap.Pop(&s.copies).(item)
+		if c := s.copies.first(); c != nil && (!s.held || c.at < s.ahead.at) {
+			*it = *c
+			s.copies.pop()
 			return nil
 		}
 		if s.held {
@@ -281,7 +332,7 @@ func (s *scaler) multiply() bool {
 	for k := 1; k < n; k++ {
 		c := s.ahead
 		c.at += int64(s.recent * chance(s.o.Seed, uint64(s.ahead.Line), uint64(k)))
-		heap.Push(&s.copies, c)
+		s.copies.push(&c)
 	}
 	return n > 0
 }

@@ -79,7 +79,7 @@ type Options struct {
 	Period time.Duration
 
 	// Disorder is how far before another one's time a row may stand that follows it. Such rows are put in order and counted in a
-	// warning, others are an error. 0 means ten seconds, and an hour for logs, which are written in the order in which requests end.
+	// warning, others are an error. 0 means ten seconds, and ten minutes for logs, which are written in the order in which requests end.
 	// It costs the memory of the requests of so long a time. Negative means none.
 	Disorder time.Duration
 
@@ -126,6 +126,12 @@ func ParseMoment(s string, zone *time.Location) (Moment, error) {
 	}
 	return Moment{}, fmt.Errorf("%q is no moment; write an offset such as 90m, or a date such as 2024-11-20, 2024-11-20 08:30 or 2024-11-20T08:30:00Z", clip(s))
 }
+
+// What disorder is allowed unless Options.Disorder says it.
+const (
+	disorder    = 10 * time.Second
+	logDisorder = 10 * time.Minute
+)
 
 func (o *Options) check() error {
 	if o.Scale == 0 {
@@ -187,6 +193,7 @@ type Reader struct {
 
 	begin, from, to int64 // nanoseconds; to is MaxInt64 when there is no end
 	given           int   // requests
+	it              item  // the last one
 	err             error
 	warnings        []Warning
 	told            bool
@@ -226,7 +233,7 @@ func Open(name string, r io.Reader, o Options) (*Reader, error) {
 	case t.o.Disorder > 0:
 		t.sorted.window = int64(t.o.Disorder)
 	case t.o.Disorder == 0 && t.sorted.window == 0:
-		t.sorted.window = int64(10 * time.Second)
+		t.sorted.window = int64(disorder)
 	}
 	t.sorted.window = max(t.sorted.window, 0)
 	if t.o.Disorder < 0 {
@@ -312,13 +319,13 @@ func (t *Reader) Next() (Request, error) {
 		t.err = io.EOF
 		return Request{}, t.err
 	}
-	var it item
+	it := &t.it
 	var err error
 	if t.counts != nil {
-		err = t.nextCounted(&it)
+		err = t.nextCounted(it)
 	} else {
-		for err = t.scaled.next(&it); err == nil && it.at >= t.to; { // a copy
-			err = t.scaled.next(&it)
+		for err = t.scaled.next(it); err == nil && it.at >= t.to; { // a copy
+			err = t.scaled.next(it)
 		}
 	}
 	if errors.Is(err, errPart) {

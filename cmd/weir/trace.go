@@ -21,7 +21,7 @@ type traceFlags struct {
 	Unit        string            `help:"What times written as numbers count: s, ms, us or ns." enum:",s,ms,us,ns" default:"" group:"Trace"`
 	ServiceUnit string            `help:"What service times count that have no unit in their column's name: s, ms, us or ns." enum:",s,ms,us,ns" default:"" group:"Trace"`
 	Period      time.Duration     `help:"How long a row of counts lasts; without it, the distance of the first two rows." group:"Trace"`
-	Disorder    time.Duration     `help:"How far out of order rows may stand; without it 10s, and an hour for access logs." group:"Trace"`
+	Disorder    time.Duration     `help:"How far out of order rows may stand; without it 10s, and 10m for access logs." group:"Trace"`
 	Once        bool              `help:"Drop rows that equal another one of the same time." group:"Trace"`
 }
 
