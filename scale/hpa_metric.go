@@ -107,8 +107,8 @@ type hpaResult struct {
 // Reasons to stay, as people read them.
 const (
 	keptTolerance = "within the tolerance"
-	keptFilled    = "within the tolerance or the other way"
-	keptCount     = "which would scale the other way"
+	keptTurned    = "which speaks for the other direction"
+	keptCount     = "which would scale in the other direction"
 )
 
 // within reports whether the ratio is too close to 1 to do anything.
@@ -188,8 +188,12 @@ func (h *HPA) perInstance(obs *Observation, m *hpaMetric) (r hpaResult) {
 		n, request = n+s.unready, request+s.unreadyRequest
 	}
 	r.filled, r.over = usage(metric, request, n)/m.target, n
-	if h.within(r.filled) || r.ratio < 1 && r.filled > 1 || r.ratio > 1 && r.filled < 1 {
-		r.desired, r.kept = obs.Desired, keptFilled
+	switch {
+	case h.within(r.filled):
+		r.desired, r.kept = obs.Desired, keptTolerance
+		return r
+	case r.ratio < 1 && r.filled > 1, r.ratio > 1 && r.filled < 1:
+		r.desired, r.kept = obs.Desired, keptTurned
 		return r
 	}
 	r.desired = bounded(math.Ceil(r.filled * float64(n)))
@@ -324,23 +328,37 @@ func (m *hpaMetric) explain(why words, r *hpaResult) words {
 	default:
 		why = why.text(" at ").num(r.usage / 1000).text(" on average / ").num(m.target / 1000).text(" on ")
 	}
-	why = why.int(r.ready).text(" ready")
+	why = why.int(r.ready).text(" ready is ").num(r.ratio)
 	if r.over > 0 {
-		why = why.text(" is ").num(r.ratio)
-		if r.missing > 0 {
-			why = why.text(", with ").int(r.missing).text(" that report nothing")
-		}
-		if r.unready > 0 && r.ratio > 1 {
-			why = why.text(", with ").int(r.unready).text(" not ready yet")
-		}
-		why = why.text(" ").num(r.filled).text(" x ").int(r.over)
-	} else {
-		why = why.text(" is ").num(r.ratio)
+		why = m.explainFilled(why, r)
 	}
 	if r.kept != "" {
 		return why.text(", ").text(r.kept).text(": stays at ").int(r.desired)
 	}
 	return why.text(" = ").int(r.desired)
+}
+
+// explainFilled writes what the instances that were not measured are taken to use.
+func (m *hpaMetric) explainFilled(why words, r *hpaResult) words {
+	why = why.text("; with ")
+	if r.missing > 0 {
+		why = why.int(r.missing).text(" silent")
+		switch {
+		case r.ratio > 1:
+			why = why.text(" at 0")
+		case r.ratio < 1 && m.TargetType == HPAUtilization:
+			why = why.text(" at ").num(max(100, m.target)).text(" %")
+		case r.ratio < 1:
+			why = why.text(" at the target")
+		}
+	}
+	if r.unready > 0 && r.ratio > 1 {
+		if r.missing > 0 {
+			why = why.text(" and ")
+		}
+		why = why.int(r.unready).text(" not ready at 0")
+	}
+	return why.text(" it is ").num(r.filled).text(" on ").int(r.over)
 }
 
 // podIgnored reports whether the instance is as a pod that failed or is being deleted.

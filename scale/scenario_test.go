@@ -21,6 +21,7 @@ var update = flag.Bool("update", false, "rewrite the decisions in testdata/*.txt
 //
 //	options min=0 max=10 scale_in_window=60s zero_after=300s max_launching=2
 //	policy queue wait_p95=2s | policy target metric=queue_depth value=5
+//	policy hpa metric=in_flight average=4 | policy keda queue=4 | policy knative target=4: see kube; options own_timing=true with them
 //	slots 2                                       slots of one instance
 //	service count=100 mean=1 sd=0.5               measured service times, seconds
 //	boot count=20 p50=8 p90=10                    measured boots, seconds
@@ -92,6 +93,7 @@ func (s *scenario) do(verb string, args []string) {
 	case "options":
 		o := settings(args)
 		s.options.Min, s.options.Max, s.options.MaxLaunching = s.int(o["min"]), s.int(o["max"]), s.int(o["max_launching"])
+		s.options.OwnTiming = o["own_timing"] == "true"
 		s.options.ScaleInWindow, s.options.ZeroAfter = s.span(o["scale_in_window"]), s.span(o["zero_after"])
 	case "policy":
 		s.options.Policies = append(s.options.Policies, s.policy(args[0], settings(args[1:])))
@@ -244,6 +246,8 @@ func (s *scenario) policy(name string, o map[string]string) Policy {
 		return Queue{WaitP95: s.span(o["wait_p95"])}
 	case "target":
 		return Target{Metric: o["metric"], Value: s.float(o["value"])}
+	case "hpa", "keda", "knative":
+		return s.kube(name, o)
 	}
 	s.t.Fatalf("unknown policy %q", name)
 	return nil
