@@ -381,7 +381,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 						ScaleToZeroGracePeriod: of(20 * time.Second), ScaleToZeroPodRetentionPeriod: of(40 * time.Second),
 					}},
 				},
-				Combine: "max", MaxOutPerMinute: 8, MaxInPerMinute: 2, Suspend: []string{"az_rebalance"},
+				Combine: "max", MaxOutPerMinute: 8, MaxInPerMinute: 2, Suspend: []string{"replace_unhealthy"},
 				ScaleInWindow: of(2 * time.Minute), ZeroAfter: of(10 * time.Minute), MaxLaunching: 4,
 			},
 		}},

@@ -31,8 +31,8 @@ type Scale struct {
 	// Most instances taken away in any minute. 0 sets no limit.
 	MaxInPerMinute int `yaml:"max_in_per_minute" jsonschema:"minimum=0"`
 	// What is not to happen for now: launch, terminate, alarm_notification (what policies ask for), scheduled_actions,
-	// replace_unhealthy, az_rebalance.
-	Suspend []string `yaml:"suspend" jsonschema:"minItems=1,enum=launch,enum=terminate,enum=alarm_notification,enum=scheduled_actions,enum=replace_unhealthy,enum=az_rebalance" noun:"a process that can be suspended" example:"[terminate]"`
+	// replace_unhealthy.
+	Suspend []string `yaml:"suspend" jsonschema:"minItems=1,enum=launch,enum=terminate,enum=alarm_notification,enum=scheduled_actions,enum=replace_unhealthy" noun:"a process that can be suspended" example:"[terminate]"`
 }
 
 // Policy is one rule that proposes a desired capacity: exactly one of its

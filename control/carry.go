@@ -1,11 +1,13 @@
 package control
 
 import (
+	"slices"
 	"time"
 
 	"github.com/weirlb/weir/fleet"
 	"github.com/weirlb/weir/fleet/plan"
 	"github.com/weirlb/weir/pool"
+	"github.com/weirlb/weir/scale"
 )
 
 // carryOut turns the desired capacity into the fleet's next moves.
@@ -22,6 +24,9 @@ func (l *Loop) carryOut(s pool.Load, views []fleet.View, now time.Time) {
 	in := plan.Input{Now: now, Desired: l.desired, Waiting: s.Waiting, MaxLaunching: l.o.Scale.MaxLaunching, Backoff: notBefore}
 	coming := 0
 	for _, v := range views {
+		if v.State == fleet.Unhealthy && l.o.Scale.Suspends(scale.ReplaceUnhealthy) {
+			v.State = fleet.Ready // it stays as it is
+		}
 		in.Instances = append(in.Instances, plan.Instance{
 			ID: v.ID, State: string(v.State), Started: v.Launched, Since: v.Since, InFlight: v.InFlight, Healthy: v.State != fleet.Unhealthy,
 			Version: v.Version, Placement: v.Placement,
@@ -31,7 +36,7 @@ func (l *Loop) carryOut(s pool.Load, views []fleet.View, now time.Time) {
 		}
 	}
 	l.refreshing(&in, views)
-	actions := plan.Plan(in)
+	actions := l.allowed(plan.Plan(in))
 	for _, a := range actions {
 		if launch, ok := a.(plan.Launch); ok {
 			coming += launch.N
@@ -43,6 +48,22 @@ func (l *Loop) carryOut(s pool.Load, views []fleet.View, now time.Time) {
 			l.o.Log.Warn("a step of the plan came too late", "pool", l.o.Pool.Name, "error", err)
 		}
 	}
+}
+
+// allowed leaves out what is suspended.
+func (l *Loop) allowed(actions []plan.Action) []plan.Action {
+	if len(l.o.Scale.Suspended) == 0 {
+		return actions
+	}
+	return slices.DeleteFunc(actions, func(a plan.Action) bool {
+		switch a.(type) {
+		case plan.Launch:
+			return l.o.Scale.Suspends(scale.Launch)
+		case plan.Drain, plan.Stop:
+			return l.o.Scale.Suspends(scale.Terminate)
+		}
+		return false
+	})
 }
 
 func (l *Loop) act(a plan.Action) error {

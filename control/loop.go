@@ -17,6 +17,9 @@ import (
 	"github.com/weirlb/weir/scale"
 )
 
+// keepEvery is how often the state of policies that carry one is kept while the capacity stays: what a crash may cost them.
+const keepEvery = 15 * time.Second
+
 // Every is the time between two decisions.
 const Every = time.Second
 
@@ -64,6 +67,7 @@ type Loop struct {
 	tape    tape
 	refresh *plan.Refresh // under way, or the last one; nil when there was none
 	blocked string        // why launches are put off, as it was last logged
+	kept    time.Time     // when the state was last kept
 }
 
 // saved is what a loop carries over a restart of Weir.
@@ -153,7 +157,7 @@ func (l *Loop) Auto() {
 func (l *Loop) Last() (desired int, d scale.Decision, manual *scale.Override) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.desired, l.last, l.decider.State().Manual
+	return l.desired, l.last, l.decider.Manually()
 }
 
 // Step makes one decision and has it carried out. Run calls it; a simulation does so itself, with its own time.
@@ -185,8 +189,13 @@ func (l *Loop) record(d scale.Decision, changed bool) {
 		l.o.Log.Warn("a decision could not be recorded", "pool", d.Pool, "error", err)
 	}
 	if !changed {
+		if d.Time.Sub(l.kept) >= keepEvery && l.decider.Stateful() {
+			l.kept = d.Time
+			l.save()
+		}
 		return
 	}
+	l.kept = d.Time
 	if err := l.o.Journal.keep(l.tape.record(d)); err != nil {
 		l.o.Log.Warn("what a decision was made from could not be recorded", "pool", d.Pool, "error", err)
 	}

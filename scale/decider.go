@@ -39,14 +39,13 @@ const (
 // Process is a part of scaling that can be suspended, as in an Auto Scaling group.
 type Process string
 
-// The processes. Launch and Terminate also stop the fleet; ReplaceUnhealthy and AZRebalance are the fleet's alone.
+// The processes. Launch and Terminate also stop the fleet; ReplaceUnhealthy is the fleet's alone.
 const (
 	Launch            Process = "launch"             // the capacity does not grow and nothing is launched
 	Terminate         Process = "terminate"          // the capacity does not shrink and nothing is ended
 	AlarmNotification Process = "alarm_notification" // the policies propose, and nobody listens
 	ScheduledActions  Process = "scheduled_actions"
 	ReplaceUnhealthy  Process = "replace_unhealthy"
-	AZRebalance       Process = "az_rebalance"
 )
 
 // Suspends reports whether a process is suspended.

@@ -60,6 +60,14 @@ func (d *Decider) Manually() *Override {
 	return new(*d.manual)
 }
 
+// Stateful reports whether any policy carries state of its own.
+func (d *Decider) Stateful() bool {
+	for range d.stateful() {
+		return true
+	}
+	return false
+}
+
 // stateful gives the policies that carry state, by a name that tells those of the same name apart.
 func (d *Decider) stateful() iter.Seq2[string, Stateful] {
 	return func(yield func(string, Stateful) bool) {
