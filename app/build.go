@@ -29,6 +29,7 @@ func Check(c *config.Config) error {
 		if t == nil {
 			continue
 		}
+		errs = append(errs, checkQueries("pools."+name, c.Pools[name], c.Metrics)...)
 		if err := process.Check(templateOf(t)); err != nil {
 			errs = append(errs, config.Error{Path: "pools." + name + ".template", Message: err.Error()})
 		}

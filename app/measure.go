@@ -3,6 +3,7 @@ package app
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
@@ -61,12 +62,13 @@ func (n noHistory) Query(context.Context, string, time.Time) (float64, bool, err
 // record keeps Weir's own numbers until the tenure ends.
 func (a *App) record(t *tenure) {
 	a.kept.Store(t.history)
-	if t.history == nil {
-		return
-	}
+	every := time.Duration(a.cfg.Metrics.Interval)
 	t.works.Go(func() {
-		r := recorder{app: a, scope: t.history.Scope(), own: telemetry.Registry(a.Metrics)}
-		tick := time.NewTicker(time.Duration(a.cfg.Metrics.Interval))
+		r := recorder{app: a, fresh: 3 * every, own: telemetry.Registry(a.Metrics)}
+		if t.history != nil {
+			r.scope = t.history.Scope()
+		}
+		tick := time.NewTicker(every)
 		defer tick.Stop()
 		for {
 			r.round(time.Now())
@@ -83,7 +85,8 @@ func (a *App) record(t *tenure) {
 // instance, which are too many and too short-lived for there.
 type recorder struct {
 	app    *App
-	scope  *history.Scope
+	scope  *history.Scope // nil when there is no history
+	fresh  time.Duration  // for how long a policy believes what a round finds
 	own    *prometheus.Registry
 	now    time.Time
 	batch  []history.Sample
@@ -100,8 +103,8 @@ func (r *recorder) round(now time.Time) {
 	for _, lp := range r.app.sorted() {
 		r.pool(lp)
 	}
-	if e := r.scope.Append(now, r.batch); e != nil {
-		err = e
+	if r.scope != nil {
+		err = errors.Join(err, r.scope.Append(now, r.batch))
 	}
 	switch {
 	case err != nil && !r.failed:
@@ -116,6 +119,11 @@ func (r *recorder) round(now time.Time) {
 func (r *recorder) pool(lp *livePool) {
 	s := lp.pool.Stats(r.now)
 	r.add("weir_requests_per_second", measure.Gauge, s.Rate, "pool", lp.name)
+	if s.Latency.Count > 0 {
+		// A policy sees it under these names.
+		r.app.samples.SetFor(measure.PoolKey(lp.name), "latency", s.Latency.P95, r.now, r.fresh)
+		r.app.samples.SetFor(measure.PoolKey(lp.name), "wait", s.Wait.P95, r.now, r.fresh)
+	}
 	for name, q := range map[string]window.Summary{"weir_latency_seconds": s.Latency, "weir_wait_seconds": s.Wait} {
 		if q.Count == 0 {
 			continue // no requests have no latency
@@ -246,39 +254,72 @@ func (lp *livePool) told(t *target.Target, values map[string]float64) {
 	}
 }
 
-// queriesOf are the queries that the policies of a pool need: wherever one says query, and, beside it, who answers.
+// queriesOf are the queries that the policies of a pool need.
 func queriesOf(c *config.Pool) (qs []measure.Query) {
+	for _, x := range queriesAt("", c) {
+		if !slices.Contains(qs, x.Query) {
+			qs = append(qs, x.Query)
+		}
+	}
+	return qs
+}
+
+// queryAt is a query with its place in the file.
+type queryAt struct {
+	measure.Query
+	path string
+}
+
+// queriesAt finds the queries of a pool wherever its scaling says query, and, beside it, who answers.
+func queriesAt(path string, c *config.Pool) (qs []queryAt) {
 	if c.Scale != nil {
-		gather(reflect.ValueOf(c.Scale), &qs)
+		gather(path+".scale", reflect.ValueOf(c.Scale), &qs)
 	}
 	return qs
 }
 
 // gather finds the queries in a part of the config, however deep they are.
-func gather(v reflect.Value, qs *[]measure.Query) {
+func gather(path string, v reflect.Value, qs *[]queryAt) {
 	switch v.Kind() {
 	case reflect.Pointer, reflect.Interface:
 		if !v.IsNil() {
-			gather(v.Elem(), qs)
+			gather(path, v.Elem(), qs)
 		}
 	case reflect.Slice:
-		for _, x := range v.Seq2() {
-			gather(x, qs)
+		for i := range v.Len() {
+			gather(fmt.Sprintf("%s[%d]", path, i), v.Index(i), qs)
 		}
 	case reflect.Struct:
 		if q := v.FieldByName("Query"); q.IsValid() && q.Kind() == reflect.String && q.String() != "" {
-			one := measure.Query{Text: q.String()}
-			if from := v.FieldByName("From"); from.IsValid() && from.Kind() == reflect.String {
-				one.Source = from.String()
+			one := queryAt{measure.Query{Text: q.String()}, path + ".query"}
+			if from := v.FieldByName("From"); from.IsValid() && from.Kind() == reflect.String && from.String() == config.FromPrometheus {
+				one.Source = config.FromPrometheus
 			}
-			if !slices.Contains(*qs, one) {
-				*qs = append(*qs, one)
-			}
+			*qs = append(*qs, one)
 		}
-		for _, f := range v.Fields() {
-			gather(f, qs)
+		for f, x := range v.Fields() {
+			key, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+			gather(path+"."+key, x, qs)
 		}
 	}
+}
+
+// checkQueries finds queries that cannot be answered, of a pool at path.
+func checkQueries(path string, c *config.Pool, m config.Metrics) (errs config.Errors) {
+	from := map[string]string{}
+	for _, q := range queriesAt(path, c) {
+		if err := history.Check(q.Text); err != nil {
+			errs = append(errs, config.Error{Path: q.path, Message: "is not PromQL: " + err.Error()})
+		}
+		if q.Source == config.FromPrometheus && m.Prometheus == nil {
+			errs = append(errs, config.Error{Path: q.path, Message: "is for a Prometheus server, and none is named; add metrics: {prometheus: {url: ...}}, or leave out from"})
+		}
+		if other, ok := from[q.Text]; ok && other != q.Source {
+			errs = append(errs, config.Error{Path: q.path, Message: "is asked of two sources in this pool; write it in two ways, such as with + 0, to tell the answers apart"})
+		}
+		from[q.Text] = q.Source
+	}
+	return errs
 }
 
 // Push takes values that a user sent: all of them, or none. It implements admin.Pusher.

@@ -69,6 +69,8 @@ type HPAName struct {
 	Name string `yaml:"name" jsonschema:"minLength=1"`
 	// With object and external: PromQL that gives it, instead of its name.
 	Query string `yaml:"query" jsonschema:"minLength=1"`
+	// Who answers the query: Weir's own history, or the server of metrics.prometheus.
+	From string `yaml:"from" jsonschema:"enum=history,enum=prometheus" noun:"a source of queries"`
 }
 
 // HPATarget is where a metric should be.
@@ -161,6 +163,8 @@ type KEDATrigger struct {
 type KEDAMetadata struct {
 	// prometheus: PromQL with one value.
 	Query string `yaml:"query" jsonschema:"minLength=1"`
+	// Who answers the query: Weir's own history, or the server of metrics.prometheus.
+	From string `yaml:"from" jsonschema:"enum=history,enum=prometheus" noun:"a source of queries"`
 	// metric: its name.
 	Metric string `yaml:"metric" jsonschema:"minLength=1"`
 	// Desired is value/threshold, rounded up.

@@ -63,6 +63,8 @@ type TargetPolicy struct {
 	Metric string `yaml:"metric" jsonschema:"minLength=1" example:"in_flight"`
 	// PromQL that gives the metric, instead of its name.
 	Query string `yaml:"query" jsonschema:"minLength=1" example:"'sum(vllm:num_requests_waiting)'"`
+	// Who answers the query: Weir's own history, or the server of metrics.prometheus.
+	From string `yaml:"from" jsonschema:"enum=history,enum=prometheus" noun:"a source of queries"`
 	// Where to keep it, above 0.
 	Value float64 `yaml:"value" jsonschema:"required,exclusiveMinimum=0" example:"4"`
 	// The metric is a total that the instances share, not a level of each.
@@ -94,6 +96,8 @@ type StepPolicy struct {
 	Metric string `yaml:"metric" jsonschema:"minLength=1" example:"cpu_utilization"`
 	// PromQL that gives the metric, instead of its name.
 	Query string `yaml:"query" jsonschema:"minLength=1"`
+	// Who answers the query: Weir's own history, or the server of metrics.prometheus.
+	From string `yaml:"from" jsonschema:"enum=history,enum=prometheus" noun:"a source of queries"`
 	// What the bounds of steps are relative to.
 	Threshold *float64 `yaml:"threshold" example:"50"`
 	// How samples become the point of a period.
@@ -140,6 +144,8 @@ type SimplePolicy struct {
 	Metric string `yaml:"metric" jsonschema:"minLength=1" example:"cpu_utilization"`
 	// PromQL that gives the metric, instead of its name.
 	Query string `yaml:"query" jsonschema:"minLength=1"`
+	// Who answers the query: Weir's own history, or the server of metrics.prometheus.
+	From string `yaml:"from" jsonschema:"enum=history,enum=prometheus" noun:"a source of queries"`
 	// Where the alarm goes off.
 	Threshold *float64 `yaml:"threshold" example:"50"`
 	// On which side of it.

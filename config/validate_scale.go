@@ -87,7 +87,8 @@ func (v checker) policy(path string, one Policy, p *Pool) (waits bool) {
 // knownMetrics are those that every pool has, for whoever slips on a key of one.
 var knownMetrics = []string{
 	MetricQueueDepth, MetricInFlight, MetricRequestsPerSecond, MetricCPUUtilization,
-	"gpu_utilization", "gpu_memory", "memory_utilization", "memory_bytes", "latency",
+	"machine_cpu_utilization", "memory_bytes", "memory_utilization", "gpu_utilization", "gpu_memory_bytes", "gpu_memory_utilization",
+	"waiting", "running", "kv_cache_utilization", "latency", "wait",
 }
 
 // source checks that exactly one of the keys says what is measured.

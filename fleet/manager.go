@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -376,7 +377,11 @@ func (f *Fleet) sample() {
 			}
 			now := time.Now()
 			f.samples.Set(in.ID, "cpu_utilization", u.CPU, now)
+			f.samples.Set(in.ID, "machine_cpu_utilization", u.CPU/float64(runtime.NumCPU()), now)
 			f.samples.Set(in.ID, "memory_bytes", float64(u.Memory), now)
+			if limit := f.options().Template.Limits.Memory; limit > 0 {
+				f.samples.Set(in.ID, "memory_utilization", 100*float64(u.Memory)/float64(limit), now)
+			}
 			f.mu.Lock()
 			in.usage = u
 			f.mu.Unlock()

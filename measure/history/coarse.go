@@ -96,10 +96,17 @@ func (s *series) turn() {
 	}
 	v := s.last
 	if !s.counter {
-		v = s.sum / float64(s.n)
+		v = rounded(s.sum / float64(s.n))
 	}
 	s.over = append(s.over, minute{s.minute, v})
 	s.n, s.sum = 0, 0
+}
+
+// rounded is v to one part in 16,000. An average has 52 bits after its first, nearly all of them chance, and each costs disk space.
+func rounded(v float64) float64 {
+	const drop = 52 - 13
+	b := math.Float64bits(v) + 1<<(drop-1)
+	return math.Float64frombits(b &^ (1<<drop - 1))
 }
 
 // idle is for how many minutes a series may have no value before it is forgotten here. It begins anew when it comes back.

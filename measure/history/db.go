@@ -93,8 +93,10 @@ func options(retention time.Duration, size int64) *tsdb.Options {
 	o := tsdb.DefaultOptions()
 	o.RetentionDuration = retention.Milliseconds()
 	o.MaxBytes = size
-	// As Prometheus does: blocks of at most a tenth of the time, so that what leaves does so in small parts.
-	o.MaxBlockDuration = max((retention / 10).Milliseconds(), o.MinBlockDuration)
+	// Blocks of at most a tenth of the time, as with Prometheus, so that what leaves does so in small parts; but not so small that the
+	// index of each is most of it.
+	o.MaxBlockDuration = max((retention / 10).Milliseconds(), 3*o.MinBlockDuration)
+	o.SamplesPerChunk = 240
 	o.WALCompression = "snappy"
 	o.WALSegmentSize = 16 << 20
 	o.StripeSize = 512
@@ -288,4 +290,17 @@ func (db *DB) Close() error {
 		err = errors.Join(err, db.coarse.Close())
 	}
 	return err
+}
+
+// Compact writes what is old enough to blocks now, as happens by itself every two hours.
+func (db *DB) Compact() error {
+	for _, one := range []*tsdb.DB{db.fine, db.coarse} {
+		if one == nil {
+			continue
+		}
+		if err := one.Compact(context.Background()); err != nil {
+			return fmt.Errorf("compacting the history: %w", err)
+		}
+	}
+	return nil
 }
