@@ -1,0 +1,109 @@
+package money
+
+import (
+	"encoding/json"
+	"math"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+func near(t *testing.T, what string, got, want float64) {
+	t.Helper()
+	if math.Abs(got-want) > 1e-6 {
+		t.Errorf("%s: %v, want %v", what, got, want)
+	}
+}
+
+var pair = []Instance{
+	{Type: "g4dn.xlarge", Market: "on_demand", Price: 0.526, List: 0.526},
+	{Type: "g4dn.xlarge", Market: "spot", Price: 0.158, List: 0.526},
+}
+
+// run adds every minute from now for a while, and returns the time it ended.
+func run(a *Account, now time.Time, d time.Duration, all []Instance) time.Time {
+	for end := now.Add(d); ; now = now.Add(time.Minute) {
+		a.Add(now, all, 100)
+		if !now.Before(end) {
+			return now
+		}
+	}
+}
+
+func TestTwoHours(t *testing.T) {
+	var a Account
+	now := run(&a, time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC), 2*time.Hour, pair)
+	r := a.Report(now, pair)
+	near(t, "per hour", r.PerHour, 0.684)
+	near(t, "today", r.Today, 1.368)
+	near(t, "month", r.Month, 1.368)
+	near(t, "all on demand", r.MonthOnDemand, 2.104)
+	near(t, "saved", r.Saved, 0.736)
+	near(t, "per 1,000 requests", r.PerThousand, 1.368/12100*1000)
+	near(t, "projected", r.Projected, 1.368+0.684*(31*24-24-11))
+	if len(r.Lines) != 2 || r.Lines[1] != (Line{"g4dn.xlarge", "spot", 1, 0.158}) {
+		t.Errorf("lines %v", r.Lines)
+	}
+}
+
+// A day and a month begin with nothing, and are charged from their first moment.
+func TestMidnight(t *testing.T) {
+	var a Account
+	a.Add(time.Date(2026, 3, 31, 23, 58, 0, 0, time.UTC), pair, 0)
+	a.Add(time.Date(2026, 4, 1, 0, 1, 0, 0, time.UTC), pair, 0)
+	near(t, "today", a.Day.Spent, 0.684/60)
+	near(t, "month", a.Month.Spent, 0.684/60)
+}
+
+// A restart from what was stored charges no minute twice, and none in which Weir did not run for long.
+func TestRestart(t *testing.T) {
+	var a, b Account
+	now := run(&a, time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC), time.Hour, pair)
+	stored, _ := json.Marshal(a)
+	if err := json.Unmarshal(stored, &b); err != nil {
+		t.Fatal(err)
+	}
+	b.Add(now, pair, 0)
+	near(t, "the same moment again", b.Month.Spent, 0.684)
+	b.Add(now.Add(time.Minute), pair, 0)
+	near(t, "a minute later", b.Month.Spent, 0.684*61/60)
+	b.Add(now.Add(5*time.Hour), pair, 0)
+	near(t, "after hours without Weir", b.Month.Spent, 0.684*61/60)
+	b.Add(now, pair, 0)
+	near(t, "a clock set back", b.Month.Spent, 0.684*61/60)
+}
+
+func TestHourly(t *testing.T) {
+	now := time.Date(2026, 4, 30, 14, 0, 0, 0, time.UTC) // 10 hours left
+	for _, c := range []struct {
+		b           Budget
+		spent, want float64
+		ok          bool
+	}{
+		{Budget{}, 10, 0, false},
+		{Budget{PerHour: 20}, 1e6, 20, true},
+		{Budget{PerMonth: 8000}, 7900, 10, true},
+		{Budget{PerMonth: 8000, PerHour: 20}, 7000, 20, true},
+		{Budget{PerMonth: 8000}, 9000, 0, true},
+	} {
+		if got, ok := c.b.Hourly(now, c.spent); math.Abs(got-c.want) > 1e-9 || ok != c.ok {
+			t.Errorf("%+v after %v: %v %v, want %v %v", c.b, c.spent, got, ok, c.want, c.ok)
+		}
+	}
+}
+
+// Whoever spends what Hourly allows never spends more than the month's budget.
+func TestMonthKeepsBudget(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		b := Budget{PerMonth: rapid.Float64Range(1, 10000).Draw(t, "month")}
+		var spent float64
+		for now := time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC); now.Month() == 2; now = now.Add(time.Hour) {
+			perHour, _ := b.Hourly(now, spent)
+			spent += perHour * rapid.Float64Range(0, 1).Draw(t, "use")
+		}
+		if spent > b.PerMonth*(1+1e-9) {
+			t.Fatalf("spent %v of %v", spent, b.PerMonth)
+		}
+	})
+}
