@@ -105,7 +105,8 @@ type HPA struct {
 
 	initialization, readiness time.Duration
 
-	state HPAState
+	state    HPAState
+	restored bool // state comes from elsewhere, and nobody has looked since
 }
 
 // HPAState is what an HPA carries from one evaluation to the next.
@@ -223,7 +224,7 @@ func (h *HPA) State() HPAState {
 // Restore makes h go on from s, which may come from another process or other options.
 func (h *HPA) Restore(s HPAState) {
 	s.Recommendations, s.Up, s.Down = slices.Clone(s.Recommendations), slices.Clone(s.Up), slices.Clone(s.Down)
-	h.state = s
+	h.state, h.restored = s, true
 }
 
 // Propose evaluates the metrics every SyncPeriod, and repeats its last answer in between, as long as nobody else moves the
@@ -257,6 +258,11 @@ func (h *HPA) due(now time.Time) bool {
 // scale is none.
 func (h *HPA) follow(obs *Observation) {
 	s := &h.state
+	if h.restored && !s.Seen.IsZero() && obs.Time.Sub(s.Seen) > max(h.down.window, time.Minute) {
+		// Nobody watched for longer than it remembers. Begin as a new one does, which holds what there is.
+		s.Recommendations, s.Up, s.Down, s.Current = s.Recommendations[:0], s.Up[:0], s.Down[:0], obs.Desired
+	}
+	h.restored = false
 	if obs.Time.Before(s.Seen) { // the clock was set back: what seems to lie ahead proves nothing
 		s.Recommendations, s.Up, s.Down = s.Recommendations[:0], s.Up[:0], s.Down[:0]
 	} else if !s.Seen.IsZero() && !s.Last.Abstain {

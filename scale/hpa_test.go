@@ -244,6 +244,33 @@ func TestHPAGoesOn(t *testing.T) {
 	}
 }
 
+// TestHPAComesBack: after a long time without anybody watching it begins as a new one, which holds what there is for its
+// window. While it was only never asked, as by weir decide, what is old is old.
+func TestHPAComesBack(t *testing.T) {
+	ask := func(h *HPA, second int, v float64) Proposal {
+		obs := &Observation{Time: epoch.Add(time.Duration(second) * time.Second), Desired: 4, Metrics: map[string]float64{"qps": v}}
+		for range 4 {
+			obs.Instances = append(obs.Instances, Instance{State: "ready"})
+		}
+		return h.Propose(obs)
+	}
+	a := external(t, HPAOptions{MaxReplicas: 50}, HPAAverageValue, 10)
+	if p := ask(a, 0, 40); p.Desired != 4 {
+		t.Fatalf("at the target: %+v", p)
+	}
+	b := external(t, HPAOptions{MaxReplicas: 50}, HPAAverageValue, 10)
+	b.Restore(a.State())
+	if p := ask(b, 3600, 0); p.Desired != 4 {
+		t.Errorf("restored after an hour: %+v, want 4", p)
+	}
+	if p := ask(b, 3915, 0); p.Desired != 1 {
+		t.Errorf("a window later: %+v, want 1", p)
+	}
+	if p := ask(a, 315, 0); p.Desired != 1 {
+		t.Errorf("asked after 315 s: %+v, want 1", p)
+	}
+}
+
 func TestHPAClockSetBack(t *testing.T) {
 	h := external(t, HPAOptions{MaxReplicas: 50}, HPAAverageValue, 10)
 	obs := &Observation{Time: epoch, Desired: 3, Instances: []Instance{{State: "ready"}, {State: "ready"}, {State: "ready"}}, Metrics: map[string]float64{"qps": 30}}

@@ -50,7 +50,8 @@ type Knative struct {
 	threshold   float64 // ratio
 	grace       time.Duration
 
-	state KnativeState
+	state    KnativeState
+	restored bool // state comes from elsewhere, and nobody has looked since
 }
 
 // KnativeState is what a Knative carries from one tick to the next.
@@ -129,7 +130,7 @@ func (k *Knative) State() KnativeState {
 // Restore makes k go on from s, which may come from another process or other options.
 func (k *Knative) Restore(s KnativeState) {
 	s.Samples, s.Delay = slices.Clone(s.Samples), slices.Clone(s.Delay)
-	k.state = s
+	k.state, k.restored = s, true
 }
 
 // SaveState returns what k carries over, as JSON.
@@ -141,7 +142,7 @@ func (k *Knative) RestoreState(text []byte) error {
 	if err := json.Unmarshal(text, &s); err != nil {
 		return fmt.Errorf("read the state of a knative policy: %w", err)
 	}
-	k.state = s
+	k.Restore(s)
 	return nil
 }
 
@@ -154,8 +155,8 @@ func (k *Knative) Propose(obs *Observation) Proposal {
 	}
 	k.sample(obs)
 	if since := obs.Time.Sub(s.Ticked); s.Ticked.IsZero() || since >= knativeTick {
-		first := s.Ticked.IsZero()
-		s.Ticked = obs.Time
+		first := s.Ticked.IsZero() || k.restored && since > k.o.StableWindow // nobody watched for longer than it remembers
+		s.Ticked, k.restored = obs.Time, false
 		s.Last = k.tick(obs, first)
 	}
 	return s.Last

@@ -161,6 +161,16 @@ func TestKnativeBegins(t *testing.T) {
 	}
 }
 
+// TestKnativeComesBack: after a long time without anybody watching it keeps what there is, as a new one does.
+func TestKnativeComesBack(t *testing.T) {
+	a, b := knative(t, KnativeOptions{}), knative(t, KnativeOptions{})
+	load(a, 0, 3, 20)
+	b.Restore(a.State())
+	if p := load(b, 3600, 3, 0); p.Desired != 3 {
+		t.Errorf("restored after an hour: %+v, want 3", p)
+	}
+}
+
 func TestKnativeUnknown(t *testing.T) {
 	k := knative(t, KnativeOptions{})
 	if p := k.Propose(&Observation{Time: epoch, Desired: 3}); !p.Abstain {
