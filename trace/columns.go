@@ -162,6 +162,10 @@ type layout struct {
 	missing [nRoles]int32 // the first row without
 	failed  int           // requests that did not succeed
 
+	fine   bool  // a time has a fraction of a second
+	second int64 // of the row before
+	shared int   // rows of the same time as the row before
+
 	// Of the row being read.
 	has                  uint32 // a bit for each role
 	begins, ends         int64
@@ -476,6 +480,7 @@ func (l *layout) finish(it *item) error {
 		}
 	}
 	has := func(r role) bool { return l.has&(1<<r) != 0 }
+	l.tick(it.Line)
 	it.Wait, it.Service = l.wait, l.service
 	switch {
 	case has(roleService) || l.weir && has(roleAttempts) && l.attempts == 0: // no target worked on it
@@ -502,6 +507,24 @@ func (l *layout) finish(it *item) error {
 		l.failed++
 	}
 	return nil
+}
+
+// tick looks at how fine the trace's times are, and spreads those that are not.
+func (l *layout) tick(line int32) {
+	at := &l.begins
+	if l.has&(1<<roleTime) == 0 {
+		at = &l.ends
+	}
+	switch {
+	case *at%int64(time.Second) != 0:
+		l.fine = true
+	case l.rows > 1 && *at == l.second:
+		l.shared++
+	}
+	l.second = *at
+	if l.t.o.Spread && l.second%int64(time.Second) == 0 {
+		*at += int64(chance(l.t.o.Seed, uint64(line), 1<<32) * float64(time.Second))
+	}
 }
 
 // trim removes the spaces around a value.

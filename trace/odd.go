@@ -46,6 +46,9 @@ func (t *Reader) oddities() []Warning {
 			add(l.missing[r], "%s no %s, the first here; it counts as unknown", plural(n, "row has", "rows have"), roleNames[r])
 		}
 	}
+	if !l.fine && l.shared > l.rows/100 && !t.o.Spread {
+		add(0, "its times are whole seconds, and %s that of the row above, so they come at once; --spread draws each a moment within its second", plural(l.shared, "row has", "rows have"))
+	}
 	if l.failed > 0 {
 		add(0, "%s, which count as requests all the same", plural(l.failed, "request failed", "requests failed"))
 	}

@@ -14,6 +14,7 @@ type sorter struct {
 	src    source
 	name   string
 	window int64
+	spread int64 // disorder that the reader made itself
 
 	queue  queue
 	late   itemHeap
@@ -152,10 +153,12 @@ func (s *sorter) read() error {
 		}
 		return fmt.Errorf("%s:%d: this row is %v before one above it; %s", s.name, row.Line, time.Duration(behind), hint)
 	}
-	if s.nLate++; s.nLate == 1 {
-		s.firstLate = row.Line
+	if behind > s.spread {
+		if s.nLate++; s.nLate == 1 {
+			s.firstLate = row.Line
+		}
+		s.farthest = max(s.farthest, behind)
 	}
-	s.farthest = max(s.farthest, behind)
 	s.late.push(&row)
 	return nil
 }

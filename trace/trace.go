@@ -85,6 +85,10 @@ type Options struct {
 
 	// Once drops a row that equals another one of the same time. They are kept otherwise, with a warning.
 	Once bool
+
+	// Spread draws a moment within the second for each time that is a whole second, as logs write them, so that what came within one
+	// does not come at once. It does not go together with Once.
+	Spread bool
 }
 
 // Moment is a point of a trace: an offset from its first request, or a date.
@@ -144,6 +148,8 @@ func (o *Options) check() error {
 		return fmt.Errorf("a time unit of %v; give s, ms, us or ns", o.Unit)
 	case o.ServiceUnit < 0 || o.Period < 0:
 		return fmt.Errorf("a service unit of %v, a period of %v; give times from 0 up", o.ServiceUnit, o.Period)
+	case o.Once && o.Spread:
+		return errors.New("equal rows cannot be told once their times are spread; choose one")
 	case o.Max < 0:
 		return fmt.Errorf("at most %d requests; give a number from 1 up, or 0 for all", o.Max)
 	case o.From.Offset < 0 || o.To.Offset < 0:
@@ -238,6 +244,10 @@ func Open(name string, r io.Reader, o Options) (*Reader, error) {
 	t.sorted.window = max(t.sorted.window, 0)
 	if t.o.Disorder < 0 {
 		t.sorted.window = 0
+	}
+	if t.o.Spread {
+		t.sorted.spread = int64(time.Second)
+		t.sorted.window = max(t.sorted.window, t.sorted.spread)
 	}
 	first, err := t.sorted.peek()
 	switch {

@@ -272,7 +272,8 @@ func TestWarnings(t *testing.T) {
 		{"images", images, Options{Zone: time.UTC}, []string{`4: "PENDING" is neither`, "4: 1 row has no model", "4: 1 row has no steps", "4: 1 row has no images", "0: 1 request failed"}},
 		{"no unit", "timestamp,duration\n1700000000,1\n", Options{Unit: time.Second}, []string{"2: duration has no unit in its name and is taken as seconds"}},
 		{"disorder", "timestamp\n1700000005\n1700000000\n1700000006\n1700000004\n", Options{Unit: time.Second}, []string{"3: 2 rows stand before one above it, by up to 5s"}},
-		{"twins", "timestamp\n1700000000\n1700000000\n1700000000\n", Options{Unit: time.Second}, []string{"3: 2 rows equal another one"}},
+		{"twins", "timestamp\n1700000000\n1700000000\n1700000000\n", Options{Unit: time.Second}, []string{"3: 2 rows equal another one", "0: whole seconds, and 2 rows have"}},
+		{"twins spread", "timestamp\n1700000000\n1700000000\n1700000000\n", Options{Unit: time.Second, Spread: true, Disorder: -1}, nil},
 		{"a gap", "timestamp\n" + rows(time.Second, 1000) + "1700005000\n", Options{Unit: time.Second}, []string{"1002: nothing came for 1h6m41s from 2023-11-14 22:29:59 on"}},
 		{"a steady trickle", "timestamp\n" + rows(time.Hour, 100), Options{Unit: time.Second}, nil},
 		{"counts", matches, Options{Zone: time.UTC}, []string{"3: requests of 1m0s", "0: at random", "5: 2 periods are missing in 1 hole, the longest of 2m0s"}},
@@ -372,6 +373,23 @@ func TestScale(t *testing.T) {
 	}
 }
 
+func TestSpread(t *testing.T) {
+	text := "timestamp,model\n" + strings.Repeat("1700000000,a\n", 1000) + "1700000001.25,b\n"
+	_, all := read(t, text, Options{Spread: true, Seed: 2})
+	if len(all) != 1001 || !slices.IsSortedFunc(all, func(a, b Request) int { return int(a.At - b.At) }) {
+		t.Fatalf("%d requests, not in order", len(all))
+	}
+	if d := all[500].At; d < 400*ms || d > 600*ms {
+		t.Errorf("the middle one comes at %v", d)
+	}
+	if d := all[1000].At - all[999].At; all[1000].Model != "b" || d < 250*ms || d > 350*ms {
+		t.Errorf("a finer time moved: %v behind %v", d, all[999].At)
+	}
+	if _, again := read(t, text, Options{Spread: true, Seed: 2}); !reflect.DeepEqual(all, again) {
+		t.Error("the same seed gives other times")
+	}
+}
+
 func TestParseMoment(t *testing.T) {
 	tokyo := time.FixedZone("JST", 9*3600)
 	for s, want := range map[string]Moment{
@@ -393,12 +411,10 @@ func TestParseMoment(t *testing.T) {
 	}
 }
 
-// TestAMillionRequestsFit checks what the package promises about memory.
-func TestAMillionRequestsFit(t *testing.T) {
-	if testing.Short() {
-		t.Skip("a million rows")
-	}
-	r, err := Open("t", generated(1e6), Options{})
+// TestMemory checks what the package promises: a million requests take 160 MB at most.
+func TestMemory(t *testing.T) {
+	const n = 100_000
+	r, err := Open("t", generated(n), Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -406,13 +422,13 @@ func TestAMillionRequestsFit(t *testing.T) {
 	runtime.GC()
 	runtime.ReadMemStats(&before)
 	all, err := r.ReadAll()
-	if err != nil || len(all) != 1e6 {
+	if err != nil || len(all) != n {
 		t.Fatalf("%d requests, %v", len(all), err)
 	}
 	runtime.GC()
 	runtime.ReadMemStats(&after)
-	if mb := float64(after.HeapAlloc-before.HeapAlloc) / 1e6; mb > 160 {
-		t.Errorf("a million requests take %.0f MB", mb)
+	if each := int64(after.HeapAlloc-before.HeapAlloc) / n; each > 160 {
+		t.Errorf("a request takes %d bytes", each)
 	}
 	runtime.KeepAlive(all)
 }

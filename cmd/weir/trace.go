@@ -22,13 +22,14 @@ type traceFlags struct {
 	ServiceUnit string            `help:"What service times count that have no unit in their column's name: s, ms, us or ns." enum:",s,ms,us,ns" default:"" group:"Trace"`
 	Period      time.Duration     `help:"How long a row of counts lasts; without it, the distance of the first two rows." group:"Trace"`
 	Disorder    time.Duration     `help:"How far out of order rows may stand; without it 10s, and 10m for access logs." group:"Trace"`
+	Spread      bool              `help:"Draw a moment within the second for times that are whole seconds, as logs write them." group:"Trace"`
 	Once        bool              `help:"Drop rows that equal another one of the same time." group:"Trace"`
 }
 
 // options are those of the trace package; to ends the part.
 func (f *traceFlags) options(to string, seed uint64, even bool) (trace.Options, error) {
 	o := trace.Options{Columns: f.Column, Unit: unitOf(f.Unit), ServiceUnit: unitOf(f.ServiceUnit), Scale: f.Scale, Seed: seed, Max: f.MaxRequests,
-		Even: even, Period: f.Period, Disorder: f.Disorder, Once: f.Once}
+		Even: even, Period: f.Period, Disorder: f.Disorder, Once: f.Once, Spread: f.Spread}
 	if f.Scale == 0 {
 		return o, fmt.Errorf("--scale 0 leaves no request; give a number above 0, such as 0.1")
 	}
