@@ -2,10 +2,13 @@ package sim
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/weirlb/weir/scale"
@@ -65,14 +68,24 @@ func Tune(ctx context.Context, b Baseline, o Options, requests []Request, kept f
 		return tries[0], nil
 	}
 	part := requests[:max(1, int(tuningPart*float64(len(requests))))]
-	best, bestResult := -1, (*Result)(nil)
-	for i, t := range tries {
-		r, err := Run(ctx, t.Options, slices.Values(part))
-		if err != nil {
-			return Alternative{}, err
-		}
-		if best < 0 || better(r, bestResult, kept) {
-			best, bestResult = i, r
+	results := make([]*Result, len(tries))
+	errs := make([]error, len(tries))
+	var all sync.WaitGroup
+	for w := range runtime.GOMAXPROCS(0) { // each run is its own world; which of them runs where changes nothing
+		all.Go(func() {
+			for i := w; i < len(tries); i += runtime.GOMAXPROCS(0) {
+				results[i], errs[i] = Run(ctx, tries[i].Options, slices.Values(part))
+			}
+		})
+	}
+	all.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return Alternative{}, err
+	}
+	best := 0
+	for i, r := range results {
+		if better(r, results[best], kept) {
+			best = i
 		}
 	}
 	return tries[best], nil

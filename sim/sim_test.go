@@ -45,20 +45,20 @@ func TestAFixedFleetIsTheTextbooksQueue(t *testing.T) {
 		rate             float64
 		want             float64 // mean wait in seconds, for a mean service of a second: C(c, a) / (c - a)
 	}{
-		{1, 1, 0.5, 1},                  // M/M/1: rho/(1-rho)
-		{2, 1, 1, 1.0 / 3},              // M/M/2: C = 1/3
-		{1, 2, 1, 1.0 / 3},              // slots of one instance are slots like any others
-		{3, 1, 2, 4.0 / 9},              // C = 4/9
-		{10, 11, 100, 0.2370075 / 10.0}, // C(110, 100)
+		{1, 1, 0.5, 1},         // M/M/1: rho/(1-rho)
+		{2, 1, 1, 1.0 / 3},     // M/M/2: C = 1/3
+		{1, 2, 1, 1.0 / 3},     // slots of one instance are slots like any others
+		{3, 1, 2, 4.0 / 9},     // C = 4/9
+		{4, 5, 16, 0.2561 / 4}, // C(20, 16)
 	} {
-		r, err := Run(t.Context(), static(c.instances, c.slots), poisson(7, 150_000, c.rate, time.Second))
+		r, err := Run(t.Context(), static(c.instances, c.slots), poisson(7, 40_000, c.rate, time.Second))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if r.Requests != 150_000 || r.Lost != 0 || r.InFlight() != 0 {
+		if r.Requests != 40_000 || r.Lost != 0 || r.InFlight() != 0 {
 			t.Errorf("%d requests, %d lost, %d in flight at the end", r.Requests, r.Lost, r.InFlight())
 		}
-		if got := r.Wait.Mean().Seconds(); math.Abs(got-c.want) > 0.1*c.want {
+		if got := r.Wait.Mean().Seconds(); math.Abs(got-c.want) > 0.15*c.want {
 			t.Errorf("%d x %d slots at %g/s: mean wait %.4f s, want %.4f", c.instances, c.slots, c.rate, got, c.want)
 		}
 		if hours := r.Span.Hours() * float64(c.instances); math.Abs(r.InstanceHours-hours) > 0.001*hours || math.Abs(r.Cost-hours) > 0.001*hours {

@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -281,6 +282,8 @@ func (r *replayCmd) report(o *output, options sim.Options, rec *recording, runs 
 type replayProgress struct {
 	w     io.Writer
 	total int
+
+	mu    sync.Mutex // tuning runs several at a time
 	last  time.Time
 	drawn bool
 }
@@ -298,6 +301,8 @@ func (p *replayProgress) at(what string) func(time.Duration, int) {
 		return nil
 	}
 	return func(at time.Duration, n int) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
 		if time.Since(p.last) < 100*time.Millisecond {
 			return
 		}
