@@ -13,8 +13,11 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/quic-go/quic-go/http3"
 )
 
 // authority signs certificates for tests.
@@ -186,5 +189,87 @@ func TestACutAnswerLooksCutOverTLS(t *testing.T) {
 	close(heard)
 	if _, err := r.Body.Read(make([]byte, 1)); err == nil || err == io.EOF {
 		t.Errorf("a cut answer looks whole: %v", err)
+	}
+}
+
+// TestClientCertificatesOverStreams: who a client is reaches targets by HTTP/2 and 3 as by HTTP/1.1, and nobody can claim to be another.
+func TestClientCertificatesOverStreams(t *testing.T) {
+	saw := make(chan http.Header, 1)
+	p := front(t, 0, serve(t, func(w http.ResponseWriter, r *http.Request) { saw <- r.Header }))
+	a := newAuthority(t)
+	identity := func(s *tls.ConnectionState) (Identity, bool) {
+		if len(s.VerifiedChains) == 0 {
+			return Identity{}, false
+		}
+		return Identity{Subject: s.PeerCertificates[0].Subject.String(), SAN: "DNS:" + s.PeerCertificates[0].DNSNames[0], Fingerprint: "ab12"}, true
+	}
+	server := func(auth tls.ClientAuthType) *tls.Config {
+		config := a.server(t, "h2", "http/1.1")
+		config.ClientAuth, config.ClientCAs = auth, a.pool
+		return config
+	}
+	// open starts a listener and returns where it takes HTTP/2 and HTTP/3.
+	open := func(auth tls.ClientAuthType) (h2, h3 string) {
+		l, addr := p.door(t, ServeOptions{TLS: handshaker{server(auth)}, H2: true, Identity: identity})
+		pc, err := net.ListenPacket("udp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.ServeQUIC(pc, server(auth))
+		return addr, pc.LocalAddr().String()
+	}
+	clients := func(certs ...tls.Certificate) map[string]*http.Client {
+		tr := &http3.Transport{TLSClientConfig: &tls.Config{RootCAs: a.pool, Certificates: certs}}
+		t.Cleanup(func() { tr.Close() })
+		return map[string]*http.Client{
+			"HTTP/2.0": clientOf(t, &tls.Config{RootCAs: a.pool, Certificates: certs}, func(p *http.Protocols) { p.SetHTTP2(true) }),
+			"HTTP/3.0": {Transport: tr, Timeout: 20 * time.Second},
+		}
+	}
+	at := map[string]string{}
+	at["HTTP/2.0"], at["HTTP/3.0"] = open(tls.VerifyClientCertIfGiven)
+	must := map[string]string{}
+	must["HTTP/2.0"], must["HTTP/3.0"] = open(tls.RequireAndVerifyClientCert)
+	for name, want := range map[string]map[string]string{
+		"":           {},
+		"alice.test": {"Subject": "CN=alice.test", "San": "DNS:alice.test", "Fingerprint": "ab12"},
+	} {
+		var certs []tls.Certificate
+		if name != "" {
+			certs = append(certs, a.issue(t, name))
+		}
+		for proto, c := range clients(certs...) {
+			for range 2 { // the second time on the same connection
+				req, _ := http.NewRequest("GET", "https://"+at[proto], nil)
+				req.Header.Set("X-Client-Cert-Subject", "CN=admin")
+				req.Header.Set("X-Client-Cert-Fingerprint", "ff")
+				r, err := c.Do(req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				r.Body.Close()
+				h := <-saw
+				for _, field := range []string{"Subject", "San", "Fingerprint"} {
+					if got := strings.Join(h["X-Client-Cert-"+field], "|"); got != want[field] || r.Proto != proto {
+						t.Errorf("%s of %q by %s: %q, want %q", field, name, r.Proto, got, want[field])
+					}
+				}
+			}
+			r, err := c.Get("https://" + must[proto])
+			if err == nil {
+				r.Body.Close()
+				<-saw
+			}
+			if (err == nil) != (name != "") {
+				t.Errorf("%q where a certificate is required, by %s: %v", name, proto, err)
+			}
+		}
+	}
+	// One of another authority.
+	for proto, c := range clients(newAuthority(t).issue(t, "mallory.test")) {
+		if r, err := c.Get("https://" + at[proto]); err == nil {
+			r.Body.Close()
+			t.Errorf("mallory was let in by %s", proto)
+		}
 	}
 }
