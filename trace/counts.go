@@ -162,7 +162,7 @@ func (t *Reader) nextCounted(it *item) error {
 		if t.o.Even {
 			c.u = (float64(c.given) + 0.5) / float64(c.given+c.left)
 		} else {
-			c.u = 1 - (1-c.u)*math.Pow(1-c.rng.Float64(), 1/float64(c.left))
+			c.u = 1 - (1-c.u)*math.Exp(-c.rng.ExpFloat64()/float64(c.left))
 		}
 		c.left--
 		c.given++

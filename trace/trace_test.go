@@ -500,7 +500,7 @@ func FuzzOpen(f *testing.F) {
 		if scale > 100 {
 			scale = 100
 		}
-		r, err := Open("t", bytes.NewReader(text), Options{Scale: scale, Max: 10_000})
+		r, err := Open("t", bytes.NewReader(text), Options{Scale: scale, Max: 10_000, Spread: len(text)%2 == 0})
 		if err != nil {
 			if !strings.HasPrefix(err.Error(), "t:") {
 				t.Errorf("the error names no file: %v", err)
