@@ -63,6 +63,7 @@ func (n noHistory) Query(context.Context, string, time.Time) (float64, bool, err
 func (a *App) record(t *tenure) {
 	a.kept.Store(t.history)
 	every := time.Duration(a.cfg.Metrics.Interval)
+	t.works.Go(func() { a.watchGPUs(t.ctx, every, t.history) })
 	t.works.Go(func() {
 		r := recorder{app: a, fresh: 3 * every, own: telemetry.Registry(a.Metrics)}
 		if t.history != nil {
