@@ -133,6 +133,9 @@ type Scale struct {
 	Ready   int     `json:"ready"`
 	Loading int     `json:"loading"`          // pending, starting and warming
 	Manual  *Manual `json:"manual,omitempty"` // set when a person set the capacity
+
+	Warm      int `json:"warm,omitempty"`      // in the warm pool
+	Preparing int `json:"preparing,omitempty"` // on their way there
 }
 
 // Manual is a capacity set by hand.
@@ -157,6 +160,7 @@ type Instance struct {
 	Memory   uint64    `json:"memory_bytes,omitempty"`
 	Adopted  bool      `json:"adopted,omitempty"` // an earlier Weir launched it
 	Why      string    `json:"why,omitempty"`     // of the state
+	Spare    bool      `json:"spare,omitempty"`   // belongs to the warm pool
 }
 
 // Boot sums up how long launches took to be ready, in seconds.

@@ -112,6 +112,7 @@ func (lp *livePool) configure(a *App, c *config.Pool) error {
 	lp.cfg.Store(c)
 	if s := lp.scaled.Load(); s != nil {
 		s.fleet.Configure(a.fleetOptions(lp, c))
+		s.loop.KeepWarm(warmPool(c))
 		s.loop.Configure(slotsOf(c), scaleOptions(lp.name, c.Scale), refreshOptions(c.Refresh))
 		a.tenure.asker.Watch(lp.name, queriesOf(c))
 	} else {

@@ -93,13 +93,19 @@ func (s *scaling) status(p *admin.Pool, c *config.Pool, now time.Time) {
 		switch v.State {
 		case fleet.Ready:
 			p.Scale.Ready++
+		case fleet.Warm:
+			p.Scale.Warm++
 		case fleet.Pending, fleet.Starting, fleet.Warming:
-			p.Scale.Loading++
+			if v.Spare {
+				p.Scale.Preparing++
+			} else {
+				p.Scale.Loading++
+			}
 		}
 		p.Instances = append(p.Instances, admin.Instance{
 			ID: v.ID, State: string(v.State), Since: v.Since, Launched: v.Launched, Address: v.Addr, Ref: v.Ref,
 			Version: v.Version, ETA: v.ETA.Seconds(), InFlight: v.InFlight, Slots: c.Concurrency,
-			CPU: v.Usage.CPU, Memory: v.Usage.Memory, Adopted: v.Adopted, Why: v.Why,
+			CPU: v.Usage.CPU, Memory: v.Usage.Memory, Adopted: v.Adopted, Why: v.Why, Spare: v.Spare,
 		})
 	}
 	if b := s.fleet.Boots(); b.Count > 0 {

@@ -319,6 +319,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 				MinHealthyPercent: 80, MaxHealthyPercent: 120, Checkpoints: []int{20, 50}, CheckpointDelay: seconds(600), BakeTime: seconds(300),
 				Timeout: seconds(900), Failures: 3, Gate: Gate{ErrorPercent: 2.5, LatencyFactor: 1.5, Requests: 50},
 			},
+			WarmPool: &WarmPool{State: "hibernated", Min: 2, MaxPrepared: new(5), Reuse: true},
 			Scale: &Scale{
 				Min: 0, Max: 15, Desired: new(3),
 				Policies: []Policy{

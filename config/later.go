@@ -9,7 +9,7 @@ import "reflect"
 // laterKeys are keys by the struct they will belong to.
 var laterKeys = map[reflect.Type][]string{
 	reflect.TypeFor[Config]():   {"dns", "jobs", "peers", "regions", "tenants"},
-	reflect.TypeFor[Pool]():     {"cost", "discover", "jobs", "schedule", "warm_pool"},
+	reflect.TypeFor[Pool]():     {"cost", "discover", "jobs", "schedule"},
 	reflect.TypeFor[Target]():   {"priority", "zone"},
 	reflect.TypeFor[Health]():   {"on_failure", "port", "prompt"},
 	reflect.TypeFor[Check]():    {"on_failure", "port", "prompt"},

@@ -60,6 +60,8 @@ type Pool struct {
 	Scale *Scale `yaml:"scale"`
 	// How instances follow a template that has changed.
 	Refresh Refresh `yaml:"refresh"`
+	// Instances that are prepared and take no traffic, so that scale-out need not wait for a boot.
+	WarmPool *WarmPool `yaml:"warm_pool"`
 }
 
 // Target is one address that takes traffic.

@@ -39,6 +39,9 @@ func (v checker) pool(path, name string, p *Pool) {
 		v.scale(child(path, "scale"), p)
 	}
 	v.refresh(child(path, "refresh"), p)
+	if p.WarmPool != nil {
+		v.warmPool(child(path, "warm_pool"), p)
+	}
 }
 
 // origin checks that a pool has one source of targets, and only the keys that

@@ -29,17 +29,21 @@ func (l *Loop) carryOut(s pool.Load, views []fleet.View, now time.Time) {
 		}
 		in.Instances = append(in.Instances, plan.Instance{
 			ID: v.ID, State: string(v.State), Started: v.Launched, Since: v.Since, InFlight: v.InFlight, Healthy: v.State != fleet.Unhealthy,
-			Version: v.Version, Placement: v.Placement,
+			Version: v.Version, Spare: v.Spare, Placement: v.Placement,
 		})
-		if v.State == fleet.Pending || v.State == fleet.Starting || v.State == fleet.Warming {
+		if !v.Spare && (v.State == fleet.Pending || v.State == fleet.Starting || v.State == fleet.Warming || v.State == fleet.Warm) {
 			coming++
 		}
 	}
 	l.refreshing(&in, views)
+	in.Warm = l.warm()
 	actions := l.allowed(plan.Plan(in))
 	for _, a := range actions {
-		if launch, ok := a.(plan.Launch); ok {
-			coming += launch.N
+		switch a := a.(type) {
+		case plan.Launch:
+			coming += a.N
+		case plan.Wake:
+			coming++
 		}
 	}
 	l.o.Pool.Expect(coming, now)
@@ -57,9 +61,9 @@ func (l *Loop) allowed(actions []plan.Action) []plan.Action {
 	}
 	return slices.DeleteFunc(actions, func(a plan.Action) bool {
 		switch a.(type) {
-		case plan.Launch:
+		case plan.Launch, plan.Prepare:
 			return l.o.Scale.Suspends(scale.Launch)
-		case plan.Drain, plan.Stop:
+		case plan.Drain, plan.Stop, plan.Park:
 			return l.o.Scale.Suspends(scale.Terminate)
 		}
 		return false
@@ -70,6 +74,12 @@ func (l *Loop) act(a plan.Action) error {
 	switch a := a.(type) {
 	case plan.Launch:
 		l.o.Fleet.Launch(a.N, a.As)
+	case plan.Prepare:
+		l.o.Reserve.Prepare(a.N, a.As)
+	case plan.Wake:
+		return l.o.Reserve.Wake(a.ID, a.Why)
+	case plan.Park:
+		return l.o.Reserve.Park(a.ID, a.Why)
 	case plan.Undrain:
 		return l.o.Fleet.Keep(a.ID, a.Why)
 	case plan.Drain:

@@ -49,6 +49,9 @@ type Options struct {
 	Refresh   RefreshOptions
 	Refreshed func(plan.Refresh) // told of each step of a refresh; it must not block
 
+	Reserve Reserve // nil: there is no warm pool
+	Warm    plan.WarmPool
+
 	Desired int // to begin with, when nothing is known from before
 	Log     *slog.Logger
 	Decided func(scale.Decision) // told of each decision that changed the capacity; it must not block

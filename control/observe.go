@@ -41,15 +41,19 @@ func (l *Loop) observe(obs *scale.Observation, s pool.Load, views []fleet.View, 
 func (l *Loop) instances(to []scale.Instance, views []fleet.View, now time.Time) []scale.Instance {
 	for i := range views {
 		v := &views[i]
-		if v.State == fleet.Stopping || v.State == fleet.Gone {
-			continue
+		if v.State == fleet.Stopping || v.State == fleet.Gone || v.Spare {
+			continue // what is in the warm pool is no capacity yet
+		}
+		state := v.State
+		if state == fleet.Warm {
+			state = fleet.Starting // it was woken a moment ago
 		}
 		var metrics map[string]float64 // of whoever was here before
 		if n := len(to); n < cap(to) {
 			metrics = to[:n+1][n].Metrics
 		}
 		to = append(to, scale.Instance{
-			ID: v.ID, State: string(v.State), Started: v.Launched, Ready: v.Ready, InFlight: v.InFlight,
+			ID: v.ID, State: string(state), Started: v.Launched, Ready: v.Ready, InFlight: v.InFlight,
 			Type: v.Type, Market: v.Market, Zone: v.Zone,
 			Metrics: l.o.Samples.Of(v.ID, now, metrics),
 		})

@@ -9,31 +9,49 @@ import (
 	"github.com/weirlb/weir/target"
 )
 
-// live is the life of one instance, from launch or adoption to its end; one goroutine runs it.
+// live is the life of one instance, from launch or adoption to its end; one goroutine runs it. It may lead through the warm pool more than once.
 func (f *Fleet) live(in *instance) {
 	ctx, cancel := context.WithCancel(f.ctx)
 	defer cancel()
+	for in.State != Warm || f.rest(ctx, in) {
+		if !f.work(ctx, in) {
+			return
+		}
+	}
+}
+
+// work is an instance's way from its launch, or from the warm pool, to its end or to the warm pool. True: it is there.
+func (f *Fleet) work(ctx context.Context, in *instance) (warm bool) {
 	if in.handle == nil {
 		if err := f.launch(in); err != nil {
 			f.failed(in, "it could not be launched: "+err.Error())
 			f.bury(in)
-			return
+			return false
 		}
 	}
 	reports := make(chan health.Status, 1)
 	dead := make(chan string, 1)
-	f.check(ctx, in, reports, dead)
+	watched, cancel := context.WithCancel(ctx)
+	defer cancel()
+	f.check(watched, in, reports, dead)
 	if in.State == Starting || in.State == Warming || in.State == Pending {
 		if !f.start(ctx, in, reports, dead) {
-			return
+			return false
 		}
 	}
 	if in.State == Draining {
 		f.linger(ctx, in)
 		f.end(ctx, in)
-	} else if in.State == Stopping || !f.serve(ctx, in, reports, dead) {
+		return false
+	}
+	if in.State == Stopping {
+		f.end(ctx, in)
+		return false
+	}
+	if in.State != Warm && !f.serve(ctx, in, reports, dead) && in.State != Warm {
 		f.end(ctx, in)
 	}
+	return in.State == Warm
 }
 
 // linger waits until an adopted instance that drained has nothing in flight, which another process may have, and no longer than Drain.
@@ -75,7 +93,7 @@ func (f *Fleet) launch(in *instance) error {
 // check starts the instance's checks. Reports arrive on reports, the newest replacing one that was not read yet; what
 // its liveness says arrives on dead.
 func (f *Fleet) check(ctx context.Context, in *instance, reports chan health.Status, dead chan string) {
-	o, addr := f.options(), in.handle.Addr()
+	o, addr := f.options(), in.handle.Addr() // of this round of its life
 	from := health.Status{}
 	if in.target != nil {
 		from = health.Status{State: target.Healthy, Passed: true, Reason: "adopted", Since: time.Now()}
@@ -104,7 +122,7 @@ func (f *Fleet) check(ctx context.Context, in *instance, reports chan health.Sta
 	})
 }
 
-// start brings an instance from its launch to ready. False: it ended, and was buried.
+// start brings an instance from its launch to ready, or to the warm pool. False: it ended, and was buried.
 func (f *Fleet) start(ctx context.Context, in *instance, reports chan health.Status, dead chan string) bool {
 	o := f.options()
 	late := time.NewTimer(time.Until(in.Launched.Add(o.StartTimeout)))
@@ -130,7 +148,7 @@ func (f *Fleet) start(ctx context.Context, in *instance, reports chan health.Sta
 				return false
 			}
 		case od := <-in.orders:
-			if od.kind != orderKeep {
+			if od.kind == orderDrain || od.kind == orderStop {
 				f.enter(in, Stopping, od.why)
 				f.end(ctx, in)
 				return false
@@ -141,7 +159,7 @@ func (f *Fleet) start(ctx context.Context, in *instance, reports chan health.Sta
 				continue
 			}
 			f.enter(in, Warming, "")
-			if o.WarmUp == nil {
+			if o.WarmUp == nil || in.prepared {
 				warmed <- nil
 				continue
 			}
@@ -152,7 +170,11 @@ func (f *Fleet) start(ctx context.Context, in *instance, reports chan health.Sta
 				f.end(ctx, in)
 				return false
 			}
-			f.booted(in)
+			if f.isSpare(in) {
+				f.prepare(in)
+			} else {
+				f.booted(in)
+			}
 			return true
 		}
 	}
@@ -160,7 +182,22 @@ func (f *Fleet) start(ctx context.Context, in *instance, reports chan health.Sta
 
 // booted takes a new instance into the pool and learns from its boot.
 func (f *Fleet) booted(in *instance) {
-	boot := time.Since(in.Launched)
+	boot, how := time.Since(in.Launched), "after a boot of %.1f s"
+	if in.woken {
+		how = "%.1f s after it was woken"
+	} else {
+		f.learn(boot)
+	}
+	f.mu.Lock()
+	in.record.Ready, in.prepared = time.Now(), true
+	f.failures, f.notBefore, f.lastFail = 0, time.Time{}, ""
+	f.mu.Unlock()
+	f.join(in, health.Status{State: target.Healthy, Passed: true, Reason: "ready", Since: time.Now()})
+	f.enter(in, Ready, fmt.Sprintf(how, boot.Seconds()))
+}
+
+// learn notes how long a boot took.
+func (f *Fleet) learn(boot time.Duration) {
 	f.mu.Lock()
 	f.failures, f.notBefore, f.lastFail = 0, time.Time{}, ""
 	f.boots = append(f.boots, boot.Seconds())
@@ -168,13 +205,16 @@ func (f *Fleet) booted(in *instance) {
 		f.boots = append(f.boots[:0], f.boots[n-bootsKept:]...)
 	}
 	boots := append([]float64(nil), f.boots...)
-	in.record.Ready = time.Now()
 	f.mu.Unlock()
-	if err := f.store.putBoots(in.Pool, boots); err != nil {
-		f.log.Warn("a measured boot could not be recorded", "pool", in.Pool, "error", err)
+	if err := f.store.putBoots(f.pool.Name, boots); err != nil {
+		f.log.Warn("a measured boot could not be recorded", "pool", f.pool.Name, "error", err)
 	}
-	f.join(in, health.Status{State: target.Healthy, Passed: true, Reason: "ready", Since: time.Now()})
-	f.enter(in, Ready, fmt.Sprintf("after a boot of %.1f s", boot.Seconds()))
+}
+
+func (f *Fleet) isSpare(in *instance) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return in.Spare
 }
 
 // join makes the instance a target.
@@ -193,7 +233,7 @@ func (f *Fleet) join(in *instance, s health.Status) {
 	}
 }
 
-// serve watches a ready instance. True: it ended by itself, or Weir ends. False: it is to be ended now.
+// serve watches a ready instance. True: it ended by itself, or Weir ends. False: it is to be ended now, or is in the warm pool.
 func (f *Fleet) serve(ctx context.Context, in *instance, reports chan health.Status, dead chan string) bool {
 	for {
 		select {
@@ -219,7 +259,7 @@ func (f *Fleet) serve(ctx context.Context, in *instance, reports chan health.Sta
 			case orderStop:
 				f.enter(in, Stopping, od.why)
 				return false
-			case orderDrain:
+			case orderDrain, orderPark:
 				if !f.drain(ctx, in, od.why) {
 					return ctx.Err() != nil || in.State == Gone
 				}
@@ -228,7 +268,8 @@ func (f *Fleet) serve(ctx context.Context, in *instance, reports chan health.Sta
 	}
 }
 
-// drain waits until nothing is in flight. True: the drain was taken back. False: the instance ended, or is to be ended, or Weir ends.
+// drain waits until nothing is in flight. True: the drain was taken back. False: the instance ended, is to be ended or in the warm pool, or Weir
+// ends.
 func (f *Fleet) drain(ctx context.Context, in *instance, why string) bool {
 	was := in.State
 	f.enter(in, Draining, why)
@@ -248,7 +289,7 @@ func (f *Fleet) drain(ctx context.Context, in *instance, why string) bool {
 			f.enter(in, Stopping, fmt.Sprintf("%d requests were still in flight after the drain's %v", f.busy(in), f.options().Drain))
 			return false
 		case od := <-in.orders:
-			if od.kind == orderKeep {
+			if od.kind == orderKeep || od.kind == orderWake {
 				f.pool.Drain(in.target, false, time.Now())
 				f.enter(in, was, od.why)
 				return true
@@ -259,6 +300,10 @@ func (f *Fleet) drain(ctx context.Context, in *instance, why string) bool {
 			}
 		case <-poll.C:
 		}
+	}
+	if f.isSpare(in) {
+		f.park(in, why)
+		return false
 	}
 	f.enter(in, Stopping, why)
 	return false
@@ -271,6 +316,10 @@ func (f *Fleet) end(ctx context.Context, in *instance) {
 	}
 	if in.target != nil {
 		f.pool.Drain(in.target, true, time.Now())
+	}
+	if in.handle == nil { // of the warm pool, and stopped
+		f.bury(in)
+		return
 	}
 	in.handle.Stop(f.options().StopTimeout)
 	select {

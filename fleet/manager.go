@@ -31,6 +31,7 @@ type Options struct {
 	StartTimeout time.Duration // an instance that is not ready by then has failed
 	StopTimeout  time.Duration // from being asked to end to being ended by force
 	Backoff      Backoff
+	Rest         Rest // of instances in the warm pool; "" is RestStopped
 
 	// Watch checks readiness at addr until ctx ends, and reports after each check.
 	Watch func(ctx context.Context, addr string, from health.Status, report func(health.Status))
@@ -92,6 +93,9 @@ type instance struct {
 	usage   Usage
 	adopted bool
 
+	prepared bool // runs and is warmed up: it needs no warm-up request when it is woken
+	woken    bool // came from the warm pool: its boot says nothing of others
+
 	orders chan order
 }
 
@@ -107,6 +111,8 @@ const (
 	orderDrain orderKind = iota
 	orderKeep            // stop draining, go on
 	orderStop            // end it without waiting for what is in flight
+	orderWake            // take it from the warm pool into traffic
+	orderPark            // drain it into the warm pool
 )
 
 // New returns a fleet and adopts the instances that an earlier Weir left running: they are in the pool when New
@@ -138,6 +144,10 @@ func New(ctx context.Context, p *pool.Pool, pr Provider, st *Store, samples *mea
 // adopt goes on with a recorded instance, or forgets it when it no longer runs.
 func (f *Fleet) adopt(r record) error {
 	h, err := f.provider.Adopt(f.ctx, r.ID, r.Ref)
+	if errors.Is(err, ErrGone) && r.State == Warm && f.o.Rest != RestHibernated && f.o.Rest != RestRunning {
+		f.adoptStopped(r)
+		return nil
+	}
 	if errors.Is(err, ErrGone) {
 		f.log.Info("an instance ended while Weir was away", "pool", r.Pool, "instance", r.ID)
 		return f.store.remove(r.ID)
@@ -152,7 +162,15 @@ func (f *Fleet) adopt(r record) error {
 	if r.State == Pending || r.State == Warming {
 		r.State = Starting // its warm-up request went down with the Weir that sent it
 	}
-	in := &instance{record: r, since: time.Now(), why: "adopted", handle: h, adopted: true, orders: make(chan order, 4)}
+	if r.State == Draining && r.Spare {
+		r.Spare = false // it was on its way to the warm pool; who drained it there is gone
+	}
+	if r.State != Warm {
+		if err := resume(h); err != nil {
+			f.log.Warn("an adopted instance may be suspended", "instance", r.ID, "error", err)
+		}
+	}
+	in := &instance{record: r, since: time.Now(), why: "adopted", handle: h, adopted: true, prepared: r.State == Warm, orders: make(chan order, 4)}
 	f.instances[r.ID] = in
 	f.log.Info("adopted a running instance", "pool", r.Pool, "instance", r.ID, "state", r.State, "address", h.Addr())
 	if r.State == Ready || r.State == Unhealthy {
@@ -161,6 +179,14 @@ func (f *Fleet) adopt(r record) error {
 	}
 	f.lives.Go(func() { f.live(in) })
 	return nil
+}
+
+// adoptStopped goes on with an instance of the warm pool that does not run.
+func (f *Fleet) adoptStopped(r record) {
+	r.Ref = ""
+	in := &instance{record: r, since: time.Now(), why: "adopted", adopted: true, orders: make(chan order, 4)}
+	f.instances[r.ID] = in
+	f.lives.Go(func() { f.live(in) })
 }
 
 // Configure changes the options for launches and drains to come.
@@ -185,11 +211,13 @@ func (f *Fleet) options() Options {
 }
 
 // Launch begins n launches.
-func (f *Fleet) Launch(n int, as plan.Placement) {
+func (f *Fleet) Launch(n int, as plan.Placement) { f.begin(n, as, false) }
+
+func (f *Fleet) begin(n int, as plan.Placement, spare bool) {
 	now, version := time.Now(), f.Version()
 	for range n {
 		in := &instance{
-			record: record{ID: f.newID(), Pool: f.pool.Name, State: Pending, Launched: now, Version: version, Placement: as},
+			record: record{ID: f.newID(), Pool: f.pool.Name, State: Pending, Launched: now, Version: version, Spare: spare, Placement: as},
 			since:  now, orders: make(chan order, 4),
 		}
 		f.mu.Lock()
@@ -229,9 +257,22 @@ func (f *Fleet) order(id string, o order) error {
 	}
 	select {
 	case in.orders <- o:
+		f.mark(in, o.kind)
 	default: // it has orders enough
 	}
 	return nil
+}
+
+// mark notes at once where an order sends an instance, so that the next plan counts it there.
+func (f *Fleet) mark(in *instance, k orderKind) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch k {
+	case orderWake, orderKeep:
+		in.Spare = false
+	case orderPark:
+		in.Spare = true
+	}
 }
 
 // Wait returns when the fleet's goroutines have ended, after its context has. The instances go on.
@@ -278,6 +319,7 @@ type View struct {
 	Adopted  bool
 	Target   *target.Target // nil while it takes no traffic
 	Version  int            // of the template it was launched from
+	Spare    bool           // belongs to the warm pool
 	plan.Placement
 }
 
@@ -290,13 +332,13 @@ func (f *Fleet) Instances(now time.Time) []View {
 	for _, in := range f.instances {
 		v := View{
 			ID: in.ID, State: in.State, Since: in.since, Why: in.why, Launched: in.Launched, Ready: in.record.Ready,
-			Ref: in.Ref, Usage: in.usage, Adopted: in.adopted, Target: in.target, Version: in.Version, Placement: in.Placement,
+			Ref: in.Ref, Usage: in.usage, Adopted: in.adopted, Target: in.target, Version: in.Version, Spare: in.Spare, Placement: in.Placement,
 		}
 		if in.handle != nil {
 			v.Addr = in.handle.Addr()
 		}
 		v.InFlight = f.inFlight(in)
-		if boot.Count > 0 && (in.State == Pending || in.State == Starting || in.State == Warming) {
+		if boot.Count > 0 && !in.Spare && !(in.woken && in.prepared) && (in.State == Pending || in.State == Starting || in.State == Warming) {
 			v.ETA = max(time.Duration(boot.P50*float64(time.Second))-now.Sub(in.Launched), time.Second)
 		}
 		out = append(out, v)

@@ -19,6 +19,7 @@ type record struct {
 	Launched time.Time `json:"launched"`
 	Ready    time.Time `json:"ready,omitzero"`
 	Version  int       `json:"version,omitempty"` // of the template it was launched from
+	Spare    bool      `json:"spare,omitempty"`   // belongs to the warm pool, or is on its way there
 	plan.Placement
 }
 

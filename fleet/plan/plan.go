@@ -21,13 +21,14 @@ type Input struct {
 	StartTimeout time.Duration // an instance that is not ready after this is ended; 0 waits for ever
 	DrainTimeout time.Duration // a draining instance is ended after this even if it is busy; 0 waits for ever
 
-	Moves Moves // of a refresh; the zero value is of none
+	Moves Moves    // of a refresh; the zero value is of none
+	Warm  WarmPool // the zero value is of none
 }
 
 // Instance is one instance as the plan sees it.
 type Instance struct {
 	ID        string
-	State     string    // as in package fleet: pending, starting, warming, ready, unhealthy, draining, stopping, gone
+	State     string    // as in package fleet: pending, starting, warming, ready, unhealthy, draining, stopping, gone, warm
 	Started   time.Time // when its launch began
 	Since     time.Time // when it came into State
 	InFlight  int       // requests running on it
@@ -35,6 +36,7 @@ type Instance struct {
 	Dead      bool      // failed its liveness check for good: to be ended, whatever runs on it
 	Protected bool      // not to be drained for scale-in
 	Version   int       // of the template it was launched from; lower is older
+	Spare     bool      // belongs to the warm pool: prepared, being prepared, or draining to go there
 	Cost      float64   // per hour, in any one currency
 	Placement           // what it is and where
 }
@@ -46,7 +48,7 @@ type Placement struct {
 	Zone   string `json:"zone,omitempty"`
 }
 
-// Action is one step of a plan: Launch, Undrain, Drain or Stop.
+// Action is one step of a plan: Launch, Undrain, Drain, Stop, or Wake, Prepare and Park for a warm pool.
 type Action interface {
 	fmt.Stringer
 	action()
@@ -102,12 +104,16 @@ func (a Stop) String() string    { return fmt.Sprintf("stop %s: %s", a.ID, a.Why
 // A refresh drains outdated instances as far as Moves allows, launches Surge more than desired, takes no outdated instance back, and lets outdated
 // ones go first in a scale-in.
 //
+// A warm pool serves what is missing before anything is launched: a prepared instance is ready much sooner. It is restocked when nothing else is
+// to be done, and takes back what scale-in ends, with Reuse.
+//
 // Unhealthy instances are replaced: a new one is launched first, and the unhealthy one is drained when it is not needed to
 // make up the number any more. Not all at once: a check that fails everywhere is often the check's fault, and must
 // neither double the pool nor empty it, so at most a quarter of Desired, at least one, is replaced at a time.
 func Plan(in Input) []Action {
 	p := survey(&in)
 	p.stopHopeless()
+	p.discard()
 	p.drainOutdated()
 	p.drainReplaced()
 	for p.missing() > 0 && p.takeBack() {
@@ -118,6 +124,7 @@ func Plan(in Input) []Action {
 	} else {
 		p.shrink(-missing)
 	}
+	p.restock()
 	p.stopDrained()
 	return p.actions
 }
@@ -138,6 +145,8 @@ type plan struct {
 	sick     []*Instance
 	draining []*Instance
 	hopeless []*Instance
+	warm     []*Instance // prepared, or being prepared
+	parking  int         // how many drain to join them
 	actions  []Action
 }
 
@@ -149,7 +158,9 @@ func survey(in *Input) *plan {
 		case one.State == "stopping" || one.State == "gone":
 		case one.Dead || p.overdue(one):
 			p.hopeless = append(p.hopeless, one)
-		case one.onItsWay():
+		case one.Spare && (one.State == "warm" || one.onItsWay()):
+			p.warm = append(p.warm, one)
+		case one.onItsWay() || one.State == "warm":
 			p.coming = append(p.coming, one)
 		case one.State == "ready" && one.Healthy:
 			p.ready = append(p.ready, one)
@@ -157,6 +168,9 @@ func survey(in *Input) *plan {
 			p.sick = append(p.sick, one)
 		case one.State == "draining":
 			p.draining = append(p.draining, one)
+			if one.Spare {
+				p.parking++
+			}
 		}
 	}
 	return p
@@ -244,13 +258,17 @@ func (p *plan) takeBack() bool {
 		return false
 	}
 	p.do(Undrain{ID: best.ID, Why: fmt.Sprintf("%d desired, and it still runs", p.in.Desired)})
+	if best.Spare {
+		p.parking--
+	}
 	p.draining = slices.DeleteFunc(p.draining, func(one *Instance) bool { return one == best })
 	p.ready = append(p.ready, best)
 	return true
 }
 
-// launch starts as many as are missing and may be started now.
+// launch takes what is missing from the warm pool and starts the rest, as many as may be started now.
 func (p *plan) launch(missing int) {
+	missing -= p.wake(missing)
 	if p.in.Now.Before(p.in.Backoff) {
 		return
 	}
@@ -311,7 +329,13 @@ func (p *plan) drainIdlest(n int) {
 		}
 		if !one.Protected {
 			n--
-			p.do(Drain{ID: one.ID, Why: fmt.Sprintf("%d desired, and it is the idlest with %d in flight", p.in.Desired, one.InFlight)})
+			why := fmt.Sprintf("%d desired, and it is the idlest with %d in flight", p.in.Desired, one.InFlight)
+			if p.room() > 0 && !p.outdated(one) {
+				p.parking++
+				p.do(Park{ID: one.ID, Why: why})
+				continue
+			}
+			p.do(Drain{ID: one.ID, Why: why})
 		}
 	}
 }
@@ -337,8 +361,8 @@ func idlest(a, b *Instance) int {
 // stopDrained ends the draining instances that have nothing left to do or no time left to do it.
 func (p *plan) stopDrained() {
 	for _, one := range p.draining {
-		if !p.drained(one) {
-			continue
+		if !p.drained(one) || one.Spare && one.InFlight == 0 {
+			continue // the fleet itself takes what has drained to the warm pool
 		}
 		why := "drained"
 		if one.InFlight > 0 {

@@ -205,6 +205,7 @@ func (r *Refresh) census(in *Input) (c census) {
 		one := &in.Instances[i]
 		old := one.Version != r.wanted()
 		switch {
+		case one.Spare: // the warm pool follows by itself
 		case one.onItsWay():
 			c.coming++
 			if old {

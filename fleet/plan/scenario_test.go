@@ -98,8 +98,19 @@ func (f *fleet) apply(actions []Action) {
 				f.made++
 				f.instances = append(f.instances, Instance{ID: "new-" + strconv.Itoa(f.made), State: "pending", Started: f.now, Since: f.now})
 			}
+		case Prepare:
+			for range a.N {
+				f.made++
+				f.instances = append(f.instances, Instance{ID: "new-" + strconv.Itoa(f.made), State: "pending", Started: f.now, Since: f.now, Spare: true})
+			}
+		case Wake:
+			f.find(a.ID).Spare = false
+		case Park:
+			f.move(a.ID, "draining")
+			f.find(a.ID).Spare = true
 		case Undrain:
 			f.move(a.ID, "ready")
+			f.find(a.ID).Spare = false
 		case Drain:
 			f.move(a.ID, "draining")
 		case Stop:
@@ -147,6 +158,8 @@ func (f *fleet) set(t *testing.T, fields []string) {
 			one.Cost = float64(number(t, value))
 		case "protected":
 			one.Protected = true
+		case "spare":
+			one.Spare = true
 		case "dead":
 			one.Dead = true
 		case "unhealthy":
@@ -172,6 +185,12 @@ func (f *fleet) input(t *testing.T, fields []string) Input {
 			in.StartTimeout = span(t, value)
 		case "drain_timeout":
 			in.DrainTimeout = span(t, value)
+		case "warm_min":
+			in.Warm.On, in.Warm.Min = true, number(t, value)
+		case "max_prepared":
+			in.Warm.On, in.Warm.Most = true, number(t, value)
+		case "reuse":
+			in.Warm.Reuse = true
 		default:
 			t.Fatalf("unknown word %q", field)
 		}

@@ -82,6 +82,7 @@ func (h *handle) Stop(grace time.Duration) {
 		return
 	}
 	h.signal(syscall.SIGTERM)
+	h.signal(syscall.SIGCONT) // one that is suspended learns of its end only when it goes on
 	go func() {
 		t := time.NewTimer(grace)
 		defer t.Stop()
@@ -92,6 +93,23 @@ func (h *handle) Stop(grace time.Duration) {
 			h.signal(syscall.SIGKILL)
 		}
 	}()
+}
+
+// Suspend holds the process group still; its memory stays. It implements fleet.Suspender.
+func (h *handle) Suspend() error { return h.running(syscall.SIGSTOP) }
+
+// Resume lets the process group go on. It implements fleet.Suspender.
+func (h *handle) Resume() error { return h.running(syscall.SIGCONT) }
+
+// running sends a signal that only a process that has not ended can take.
+func (h *handle) running(s syscall.Signal) error {
+	h.signal(s)
+	select {
+	case <-h.done:
+		return fmt.Errorf("process %d has ended", h.id.pid)
+	default:
+		return nil
+	}
 }
 
 // signal reaches the whole group. The process is checked first: its pid may be someone else's by now.
