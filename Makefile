@@ -63,5 +63,9 @@ bench-tail: deps build
 bench-tsdb:
 	$(GO) run ./bench/tsdb $(ARGS)
 
+## bench-replay: recorded traffic under Weir's policies and under what users have today; TRACES names the traces' folder
+bench-replay: build
+	@sh scripts/bench-replay.sh $(BIN)
+
 clean:
 	rm -rf bin bench/out

@@ -106,7 +106,8 @@ func (m *meters) medianService(now time.Time) time.Duration {
 
 // rateWindow is the span to count arrivals over: half a minute, or the shortest one that shows a change that chance does not explain, such as
 // a spike or the end of a load. It is asked each second for days, so what chance does once in a thousand looks is still chance: the bound
-// is one that a Poisson count passes less than once in a million (H. Chernoff, 1952: exp(-surprise)).
+// is one that a Poisson count passes less than once in a million (H. Chernoff, 1952: exp(-surprise)), and where arrivals came in clumps before, by as
+// much more as their counts varied more.
 func (m *meters) rateWindow(now time.Time) time.Duration {
 	window := 30 * time.Second
 	usual := m.arrivals.Rate(now, window)
@@ -117,7 +118,7 @@ func (m *meters) rateWindow(now time.Time) time.Duration {
 		if seen > 0 {
 			surprise += seen * math.Log(seen/max(expected, 1e-9))
 		}
-		if surprise > 13.8 {
+		if surprise > 13.8 && surprise > 13.8*m.arrivals.Dispersion(now, span, time.Minute, min(span, 5*time.Second)) {
 			window = span
 		}
 	}

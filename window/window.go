@@ -54,6 +54,31 @@ func (c *Counter) Sum(now time.Time, span time.Duration) uint64 {
 	return total(c.counts[from:end])
 }
 
+// Dispersion is the variance of the counts of cells, in terms of their mean: 1 of arrivals at random, more where they come in clumps, 0 where they
+// come evenly. It looks back over the span that ended so long before now, and returns 1 when there are not enough cells, or nothing in them.
+func (c *Counter) Dispersion(now time.Time, before, span, cell time.Duration) float64 {
+	c.advance(now)
+	all := int64(len(c.counts))
+	wide := max(int64(cell/c.bucket), 1)
+	first, last := c.head-int64(span/c.bucket)+1, c.head-int64(before/c.bucket)
+	first = max(first, c.head-all+1)
+	n, sum, squares := 0.0, 0.0, 0.0
+	for from := last - wide + 1; from >= first; from -= wide {
+		var count uint64
+		for b := from; b < from+wide; b++ {
+			count += c.counts[((b%all)+all)%all]
+		}
+		n++
+		sum += float64(count)
+		squares += float64(count) * float64(count)
+	}
+	if n < 8 || sum == 0 {
+		return 1
+	}
+	mean := sum / n
+	return (squares - n*mean*mean) / (n - 1) / mean
+}
+
 func total(counts []uint64) (sum uint64) {
 	for _, n := range counts {
 		sum += n

@@ -75,3 +75,35 @@ func TestBucketHoldsItsValue(t *testing.T) {
 		}
 	})
 }
+
+func TestDispersion(t *testing.T) {
+	start := time.Unix(1_000_000, 0)
+	for _, c := range []struct {
+		name     string
+		add      func(second int, add func(n uint64))
+		low, top float64
+	}{
+		{"one each second", func(_ int, add func(uint64)) { add(1) }, 0, 0.001},
+		{"ten each third second: variance 200/9, mean 10/3", func(s int, add func(uint64)) {
+			if s%3 == 0 {
+				add(10)
+			}
+		}, 6.4, 7.1},
+		{"nothing", func(int, func(uint64)) {}, 1, 1},
+	} {
+		w := NewCounter(100*time.Millisecond, 700)
+		now := start
+		for s := range 60 {
+			now = start.Add(time.Duration(s) * time.Second)
+			c.add(s, func(n uint64) { w.Add(now, n) })
+		}
+		now = now.Add(950 * time.Millisecond)
+		if got := w.Dispersion(now, 0, time.Minute, time.Second); got < c.low || got > c.top {
+			t.Errorf("%s: %g, want %g to %g", c.name, got, c.low, c.top)
+		}
+		w.Add(now, 1000) // what came just now is not asked for
+		if got := w.Dispersion(now, time.Second, time.Minute, time.Second); got < c.low || got > c.top*1.1 {
+			t.Errorf("%s, and a spike after it: %g, want %g to %g", c.name, got, c.low, c.top)
+		}
+	}
+}

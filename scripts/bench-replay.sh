@@ -1,0 +1,23 @@
+#!/bin/sh
+# Replays recorded traffic under the configs of bench/replay, beside what users have today. The traces are not part of this repository:
+# TRACES names their folder (see docs/replay.md for where each comes from).
+set -eu
+weir=${1:?usage: bench-replay.sh WEIR}
+traces=${TRACES:-../shared/traces}
+out=bench/out/replay
+[ -d "$traces" ] || { echo "bench-replay: there are no traces in $traces; set TRACES=FOLDER" >&2; exit 1; }
+mkdir -p "$out"
+run() { # name, config, trace, more
+	name=$1 config=$2 trace=$3
+	shift 3
+	printf '\n## %s\n\n' "$name"
+	"$weir" replay -c "bench/replay/$config.yaml" --trace "$traces/$trace" --boot "$traces/gentd26_model_load.csv.gz" \
+		--against "${AGAINST:-static,hpa-cpu,keda-queue,knative,asg-target,oracle}" --json "$out/$name.json" --html "$out/$name.html" "$@" 2>"$out/$name.log" ||
+		{ cat "$out/$name.log" >&2; exit 1; }
+}
+run images images gentd26_image_requests.csv.gz
+run images-with-models images gentd26_image_requests.csv.gz --switch 23s
+run chat chat azure_llm_conv_2023.csv.gz
+run chat-mooncake chat mooncake_conversation.jsonl.gz
+run chat-mooncake-prefixes prefixes mooncake_conversation.jsonl.gz
+run pages pages worldcup98_to_june.csv.gz --from 1998-06-01 --to 1998-06-08 --service 200ms
