@@ -6,7 +6,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 # Linux on two cores: the race detector and real servers need more than the default ten minutes' patience on a busy day.
 TEST_TIMEOUT ?= 20m
 
-.PHONY: demo test build assets deps lint chaos fuzz bench bench-proxy bench-azure bench-tail bench-tsdb clean
+.PHONY: demo test build assets deps lint chaos fuzz tls-check slow-check bench bench-proxy bench-azure bench-tail bench-tsdb clean
 
 ## demo: build Weir and watch it balance, hold and scale in about three minutes
 demo: build
@@ -41,6 +41,15 @@ lint:
 FUZZTIME ?= 30s
 fuzz:
 	@GO="$(GO)" FUZZTIME=$(FUZZTIME) sh scripts/fuzz.sh
+
+## tls-check: sslscan and testssl.sh look at a Weir over TLS
+tls-check: deps build
+	@BIN=$(BIN) sh scripts/tls-check.sh
+
+## slow-check: slowhttptest attacks a Weir, SLOWTIME seconds in each of five ways
+SLOWTIME ?= 15
+slow-check: deps build
+	@BIN=$(BIN) SLOWTIME=$(SLOWTIME) sh scripts/slow-check.sh
 
 ## bench: Go benchmarks of the hot paths
 bench:
