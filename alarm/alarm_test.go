@@ -11,7 +11,7 @@ import (
 
 // points reads the guide's notation: 0 is within the threshold, X beyond it, - missing; the newest last.
 func points(text string) (ps []Point) {
-	for _, mark := range strings.Fields(text) {
+	for mark := range strings.FieldsSeq(text) {
 		switch mark {
 		case "0":
 			ps = append(ps, Point{Value: 10, Known: true})

@@ -110,12 +110,12 @@ func TestAlarmsTellAndSurvive(t *testing.T) {
 	if err != nil || !strings.Contains(string(text), `"previous":"ALARM"`) || !strings.HasSuffix(string(text), "waits OK\n") {
 		t.Errorf("%v: %s", err, text)
 	}
-	failed := ""
+	var failed strings.Builder
 	for _, r := range as.Status()[1].Actions {
-		failed += r.Error
+		failed.WriteString(r.Error)
 	}
-	if !strings.Contains(failed, "exit status 3: no") {
-		t.Errorf("a program that fails: %q", failed)
+	if !strings.Contains(failed.String(), "exit status 3: no") {
+		t.Errorf("a program that fails: %q", failed.String())
 	}
 	// Another threshold is another alarm; one that is gone is forgotten.
 	list[1].Rule.Threshold = 9

@@ -23,11 +23,9 @@ type Cron struct {
 
 // cronField is what one of the five may hold.
 type cronField struct {
-	name     string
-	low      int
-	high     int
-	names    []string // of low and on
-	describe string
+	name      string
+	low, high int
+	names     []string // of low and on
 }
 
 var cronFields = [5]cronField{

@@ -11,15 +11,13 @@ import (
 	"github.com/weirlb/weir/alarm"
 )
 
-func fixed(v float64) *float64 { return &v }
-
 // symmetric are the steps of the example of "Step and simple scaling policies" in the Auto Scaling guide.
 func symmetric() *StepScaling {
 	return NewStep(StepOptions{
 		Signal: Signal{Metric: CPUUtilization}, Rule: alarm.Rule{Threshold: 50, Points: 1}, Type: PercentChangeInCapacity,
 		Steps: []Step{
-			{fixed(0), fixed(10), 0}, {fixed(10), fixed(20), 10}, {fixed(20), nil, 30},
-			{fixed(-10), fixed(0), 0}, {fixed(-20), fixed(-10), -10}, {nil, fixed(-20), -30},
+			{new(0.0), new(10.0), 0}, {new(10.0), new(20.0), 10}, {new(20.0), nil, 30},
+			{new(-10.0), new(0.0), 0}, {new(-20.0), new(-10.0), -10}, {nil, new(-20.0), -30},
 		},
 	})
 }
@@ -109,9 +107,9 @@ func TestStepBounds(t *testing.T) {
 		offset float64
 		in     bool
 	}{
-		{Step{fixed(0), fixed(10), 0}, 0, true}, {Step{fixed(0), fixed(10), 0}, 10, false}, {Step{fixed(10), nil, 0}, 10, true},
-		{Step{fixed(-10), fixed(0), 0}, 0, true}, {Step{fixed(-10), fixed(0), 0}, -10, false}, {Step{nil, fixed(-10), 0}, -10, true},
-		{Step{fixed(-10), fixed(10), 0}, -10, false}, {Step{fixed(-10), fixed(10), 0}, 10, false}, {Step{fixed(-10), fixed(10), 0}, 0, true},
+		{Step{new(0.0), new(10.0), 0}, 0, true}, {Step{new(0.0), new(10.0), 0}, 10, false}, {Step{new(10.0), nil, 0}, 10, true},
+		{Step{new(-10.0), new(0.0), 0}, 0, true}, {Step{new(-10.0), new(0.0), 0}, -10, false}, {Step{nil, new(-10.0), 0}, -10, true},
+		{Step{new(-10.0), new(10.0), 0}, -10, false}, {Step{new(-10.0), new(10.0), 0}, 10, false}, {Step{new(-10.0), new(10.0), 0}, 0, true},
 	} {
 		if got := tt.step.holds(tt.offset); got != tt.in {
 			t.Errorf("%+v at %g: %t", tt.step, tt.offset, got)
