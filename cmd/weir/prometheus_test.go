@@ -69,7 +69,7 @@ func TestPrometheusGoesAndComesBack(t *testing.T) {
 	until(t, "the query asks for 2", func() bool { return desired() == 2 })
 
 	stop()
-	until(t, "Weir says that Prometheus is gone", func() bool { return strings.Contains(w.log(), "Prometheus cannot be reached") })
+	until(t, "Weir says that Prometheus is gone", func() bool { return strings.Contains(w.log(), "the Prometheus server cannot be reached") })
 	until(t, "the decision says that the query is unknown", func() bool { return strings.Contains(why(), "unknown") })
 	if n := desired(); n != 2 {
 		t.Errorf("without an answer the capacity went to %d, want 2 as before", n)

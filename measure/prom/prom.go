@@ -166,9 +166,9 @@ func (s *Server) ask(ctx context.Context, path string, form url.Values) (a answe
 			err = ue.Err // without the URL, which may hold a secret
 		}
 		if errors.Is(err, context.DeadlineExceeded) {
-			return a, fmt.Errorf("Prometheus has not answered within %v", s.o.Timeout)
+			return a, fmt.Errorf("the Prometheus server has not answered within %v", s.o.Timeout)
 		}
-		return a, fmt.Errorf("Prometheus cannot be reached: %w", err)
+		return a, fmt.Errorf("the Prometheus server cannot be reached: %w", err)
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, mostBytes+1))
@@ -181,9 +181,9 @@ func (s *Server) ask(ctx context.Context, path string, form url.Values) (a answe
 	err = json.Unmarshal(body, &a)
 	switch {
 	case a.Status == "error":
-		return a, fmt.Errorf("Prometheus refuses the query: %s", a.Error)
+		return a, fmt.Errorf("the Prometheus server refuses the query: %s", a.Error)
 	case resp.StatusCode != http.StatusOK:
-		return a, fmt.Errorf("Prometheus answered %s", resp.Status)
+		return a, fmt.Errorf("the Prometheus server answered %s", resp.Status)
 	case err != nil || a.Status != "success":
 		return a, errors.New("what answers is no Prometheus: its answer is not in its form; see metrics.prometheus.url")
 	}
