@@ -113,6 +113,7 @@ func (lp *livePool) configure(a *App, c *config.Pool) error {
 	if s := lp.scaled.Load(); s != nil {
 		s.fleet.Configure(a.fleetOptions(lp, c))
 		s.loop.KeepWarm(warmPool(c))
+		s.loop.EndFirst(terminationOf(c.Scale))
 		s.loop.Configure(slotsOf(c), scaleOptions(lp.name, c.Scale), refreshOptions(c.Refresh))
 		a.tenure.asker.Watch(lp.name, queriesOf(c))
 	} else {

@@ -382,7 +382,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 						ScaleToZeroGracePeriod: of(20 * time.Second), ScaleToZeroPodRetentionPeriod: of(40 * time.Second),
 					}},
 				},
-				Combine: "max", MaxOutPerMinute: 8, MaxInPerMinute: 2, Suspend: []string{"replace_unhealthy"},
+				Combine: "max", MaxOutPerMinute: 8, MaxInPerMinute: 2, Suspend: []string{"replace_unhealthy"}, Termination: []string{"OldestLaunchTemplate", "NewestInstance"},
 				ScaleInWindow: of(2 * time.Minute), ZeroAfter: of(10 * time.Minute), MaxLaunching: 4,
 			},
 		}},

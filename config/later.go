@@ -15,7 +15,7 @@ var laterKeys = map[reflect.Type][]string{
 	reflect.TypeFor[Check]():    {"on_failure", "port", "prompt"},
 	reflect.TypeFor[Ejection](): {"success_rate"},
 	reflect.TypeFor[Template](): {"image", "instances", "preset", "types", "user"},
-	reflect.TypeFor[Scale]():    {"behavior", "budget", "cost", "predict", "protect", "schedule", "termination", "warm_pool"},
+	reflect.TypeFor[Scale]():    {"behavior", "budget", "cost", "predict", "protect", "schedule", "warm_pool"},
 	reflect.TypeFor[Policy]():   {"predict"},
 }
 

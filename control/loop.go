@@ -52,6 +52,8 @@ type Options struct {
 	Reserve Reserve // nil: there is no warm pool
 	Warm    plan.WarmPool
 
+	Termination []plan.Termination // by which rules scale-in chooses
+
 	Desired int // to begin with, when nothing is known from before
 	Log     *slog.Logger
 	Decided func(scale.Decision) // told of each decision that changed the capacity; it must not block

@@ -23,6 +23,8 @@ type Input struct {
 
 	Moves Moves    // of a refresh; the zero value is of none
 	Warm  WarmPool // the zero value is of none
+
+	Termination []Termination // by which rules scale-in chooses; none: the idlest
 }
 
 // Instance is one instance as the plan sees it.
@@ -315,13 +317,13 @@ func (p *plan) stopComing(n int) (stopped int) {
 // drainIdlest drains up to n ready instances.
 func (p *plan) drainIdlest(n int) {
 	slices.SortFunc(p.ready, func(a, b *Instance) int {
-		if old, older := p.outdated(a), p.outdated(b); old != older && a.InFlight == b.InFlight {
+		if old, older := p.outdated(a), p.outdated(b); old != older && a.InFlight == b.InFlight && len(p.in.Termination) == 0 {
 			if old {
 				return -1
 			}
 			return 1
 		}
-		return idlest(a, b)
+		return p.in.first(a, b)
 	})
 	for _, one := range p.ready {
 		if n <= 0 {
@@ -330,6 +332,9 @@ func (p *plan) drainIdlest(n int) {
 		if !one.Protected {
 			n--
 			why := fmt.Sprintf("%d desired, and it is the idlest with %d in flight", p.in.Desired, one.InFlight)
+			if len(p.in.Termination) > 0 {
+				why = fmt.Sprintf("%d desired, and %s chose it, with %d in flight", p.in.Desired, p.in.Termination[0], one.InFlight)
+			}
 			if p.room() > 0 && !p.outdated(one) {
 				p.parking++
 				p.do(Park{ID: one.ID, Why: why})

@@ -189,6 +189,8 @@ func (f *fleet) input(t *testing.T, fields []string) Input {
 			in.Warm.On, in.Warm.Min = true, number(t, value)
 		case "max_prepared":
 			in.Warm.On, in.Warm.Most = true, number(t, value)
+		case "termination":
+			in.Termination = append(in.Termination, Termination(value))
 		case "reuse":
 			in.Warm.Reuse = true
 		default:
