@@ -6,7 +6,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 # Linux on two cores: the race detector and real servers need more than the default ten minutes' patience on a busy day.
 TEST_TIMEOUT ?= 20m
 
-.PHONY: demo test build assets deps lint chaos fuzz bench bench-proxy bench-azure bench-tail bench-tsdb bench-replay clean
+.PHONY: demo test build assets deps lint chaos fuzz tls-check slow-check bench bench-proxy bench-azure bench-tail bench-tsdb bench-replay clean
 
 ## demo: build Weir and watch it balance, hold and scale in about three minutes
 demo: build
