@@ -6,7 +6,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 # Linux on two cores: the race detector and real servers need more than the default ten minutes' patience on a busy day.
 TEST_TIMEOUT ?= 20m
 
-.PHONY: demo test build assets deps lint chaos fuzz tls-check slow-check bench bench-proxy bench-azure bench-tail bench-tsdb bench-replay clean
+.PHONY: demo test build assets deps lint chaos fuzz tls-check slow-check bench bench-proxy bench-azure bench-tail bench-tsdb bench-replay bench-forecast clean
 
 ## demo: build Weir and watch it balance, hold and scale in about three minutes
 demo: build
@@ -71,6 +71,10 @@ bench-tail: deps build
 ## bench-tsdb: what measured values cost on disk and in memory, 10,000 series every 5 s
 bench-tsdb:
 	$(GO) run ./bench/tsdb $(ARGS)
+
+## bench-forecast: forecasts of recorded traffic beside simple ones; ARGS="-traces FOLDER" names the traces' folder
+bench-forecast:
+	$(GO) run ./bench/forecast $(ARGS)
 
 ## bench-replay: recorded traffic under Weir's policies and under what users have today; TRACES names the traces' folder
 bench-replay: build
