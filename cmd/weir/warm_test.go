@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -61,6 +62,12 @@ func TestAWarmPoolTakesBackAndSurvives(t *testing.T) {
 			w.cli("scale", "api", "0")
 			processes := map[string]int{"stopped": 0, "hibernated": 2}[state]
 			until(t, "both are in the warm pool", func() bool { return w.pool().Scale.Warm == 2 && len(w.instances()) == processes })
+			for _, pid := range w.instances() {
+				until(t, "it is suspended", func() bool {
+					b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+					return strings.Contains(string(b), ") T ")
+				})
+			}
 			w.cmd.Process.Kill()
 			<-w.ended
 			w.start()

@@ -102,7 +102,9 @@ func (p *Provider) start(s fleet.Spec, f facts) (*handle, error) {
 	cmd := exec.Command(path, args...)
 	cmd.Dir = t.Dir
 	cmd.Stdout, cmd.Stderr = out, out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	// A session of its own, and so a group: where one in the same session loses its parent while a member is suspended, the kernel ends it
+	// with SIGHUP, and a warm pool must outlive Weir.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	cmd.Env = append(os.Environ(), "PORT="+strconv.Itoa(f.Port))
 	for k, v := range t.Env {
 		v, err := expand(v, f)
