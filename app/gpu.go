@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/weirlb/weir/measure/gpu"
@@ -70,7 +71,7 @@ func (w *gpuWatch) round(now time.Time, gpus []gpu.GPU) {
 				"weir_gpu_temperature_celsius": g.Temperature, "weir_gpu_power_watts": g.Power,
 			} {
 				if !math.IsNaN(v) {
-					l := labels.FromStrings(labels.MetricName, name, "gpu", strconv.Itoa(g.Index), "uuid", g.UUID, "name", g.Name)
+					l := labels.FromStrings(model.MetricNameLabel, name, "gpu", strconv.Itoa(g.Index), "uuid", g.UUID, "name", g.Name)
 					batch = append(batch, history.Sample{Labels: l, Time: now, Value: v})
 				}
 			}

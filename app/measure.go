@@ -16,6 +16,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 
 	"github.com/weirlb/weir/admin"
@@ -194,7 +195,7 @@ func number(v float64) string {
 
 func (r *recorder) add(name string, kind measure.Kind, v float64, l ...string) {
 	r.label.Reset(labels.EmptyLabels())
-	r.label.Set(labels.MetricName, name)
+	r.label.Set(model.MetricNameLabel, name)
 	for i := 0; i < len(l); i += 2 {
 		r.label.Set(l[i], l[i+1])
 	}
@@ -336,7 +337,7 @@ func (a *App) Push(values []measure.Pushed) error {
 				return fmt.Errorf("item %d: %w", i, err)
 			}
 		}
-		b := labels.NewBuilder(labels.FromMap(p.Labels)).Set(labels.MetricName, p.Name).Set("pool", p.Pool).Set("instance", p.Instance)
+		b := labels.NewBuilder(labels.FromMap(p.Labels)).Set(model.MetricNameLabel, p.Name).Set("pool", p.Pool).Set("instance", p.Instance)
 		batch = append(batch, history.Sample{Labels: b.Labels(), Time: p.Time, Value: *p.Value})
 	}
 	if db := a.kept.Load(); db != nil {

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/storage"
 	"github.com/prometheus/prometheus/tsdb"
@@ -45,7 +46,7 @@ func (db *DB) seriesOf(x *Sample) *series {
 	for ; ; h++ { // labels that share a hash take the next free place
 		s := db.series[h]
 		if s == nil {
-			s = &series{labels: x.Labels, counter: x.Kind == measure.Counter || isCounter(x.Labels.Get(labels.MetricName))}
+			s = &series{labels: x.Labels, counter: x.Kind == measure.Counter || isCounter(x.Labels.Get(model.MetricNameLabel))}
 			db.series[h] = s
 			return s
 		}

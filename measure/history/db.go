@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/model/value"
 	"github.com/prometheus/prometheus/promql"
@@ -184,7 +185,7 @@ func (db *DB) each(from, to int64, f func(l labels.Labels, t int64, v float64)) 
 		return err
 	}
 	defer q.Close()
-	all := labels.MustNewMatcher(labels.MatchNotEqual, labels.MetricName, "")
+	all := labels.MustNewMatcher(labels.MatchNotEqual, model.MetricNameLabel, "")
 	set := q.Select(context.Background(), false, nil, all)
 	for set.Next() {
 		s := set.At()

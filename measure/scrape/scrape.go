@@ -204,7 +204,7 @@ func (r *reader) parse(body []byte, contentType string, now time.Time) (dropped 
 		case textparse.EntrySeries:
 			_, _, v := p.Series()
 			p.Labels(&l)
-			r.tally.add(l.Get(labels.MetricName), l, v)
+			r.tally.add(l.Get(model.MetricNameLabel), l, v)
 			if len(r.batch) >= r.o.MaxSeries {
 				dropped++
 				continue
@@ -227,7 +227,7 @@ func (r *reader) relabel(b *labels.Builder, l labels.Labels) labels.Labels {
 
 func (r *reader) add(now time.Time, name string, v float64) {
 	r.batch = append(r.batch, history.Sample{
-		Labels: labels.FromStrings(labels.MetricName, name, "pool", r.t.Pool, r.t.Label, r.t.ID), Time: now, Value: v,
+		Labels: labels.FromStrings(model.MetricNameLabel, name, "pool", r.t.Pool, r.t.Label, r.t.ID), Time: now, Value: v,
 	})
 }
 
