@@ -100,7 +100,7 @@ func main() {
 				sets, names = append(sets, []string{m}), append(names, m)
 			}
 		} else if *models != "none" {
-			for _, m := range strings.Split(*models, ",") {
+			for m := range strings.SplitSeq(*models, ",") {
 				sets, names = append(sets, strings.Split(m, "+")), append(names, m)
 			}
 		}
