@@ -405,15 +405,15 @@ func (f *Fleet) sample() {
 		case <-t.C:
 		}
 		f.mu.Lock()
-		var running []*instance
+		running := map[*instance]Handle{} // of this moment: one that is stopped for the warm pool loses its handle
 		for _, in := range f.instances {
 			if in.handle != nil && in.State != Stopping && in.State != Gone {
-				running = append(running, in)
+				running[in] = in.handle
 			}
 		}
 		f.mu.Unlock()
-		for _, in := range running {
-			u, err := in.handle.Usage()
+		for in, h := range running {
+			u, err := h.Usage()
 			if err != nil {
 				continue // unknown: the last sample grows old
 			}

@@ -112,6 +112,7 @@ func TestAHistoryOutlivesAKill(t *testing.T) {
 	w.cmd.Process.Kill()
 	<-w.ended
 	w.start()
+	until(t, "the history is open again", func() bool { return !strings.Contains(ask("--at", at, "1"), "is not open") })
 	if got := ask("--at", at, `weir_desired_instances{pool="api"}`); !strings.Contains(got, "1") || strings.Contains(got, "nothing") {
 		t.Errorf("after the kill the history says %s", got)
 	}

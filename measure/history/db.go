@@ -274,8 +274,8 @@ func (db *DB) Stats() Stats {
 	return s
 }
 
-// ErrClosed is the answer of a history that is closed.
-var ErrClosed = errors.New("the history is closed")
+// ErrClosed is the answer of a history that is closed, or not open yet.
+var ErrClosed = errors.New("the history is not open")
 
 // Close writes what is not written yet and ends all work.
 func (db *DB) Close() error {
