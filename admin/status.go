@@ -153,7 +153,10 @@ type Instance struct {
 	Address  string    `json:"address,omitempty"`
 	Ref      string    `json:"ref,omitempty"`     // how its provider names it
 	Version  int       `json:"version,omitempty"` // of the template it was launched from
-	ETA      float64   `json:"eta_s,omitempty"`   // until it should be ready; 0 when it is, or nothing is known
+	Type     string    `json:"type,omitempty"`    // of its machine
+	Market   string    `json:"market,omitempty"`  // on_demand or spot
+	Zone     string    `json:"zone,omitempty"`
+	ETA      float64   `json:"eta_s,omitempty"` // until it should be ready; 0 when it is, or nothing is known
 	InFlight int       `json:"in_flight"`
 	Slots    int       `json:"slots"`                 // 0 means without limit
 	CPU      float64   `json:"cpu_percent,omitempty"` // of one core: 150 is one and a half

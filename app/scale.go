@@ -20,6 +20,7 @@ func scaleOptions(name string, s *config.Scale) scale.Options {
 		ZeroAfter: time.Duration(s.ZeroAfter), MaxLaunching: s.MaxLaunching,
 		MaxOutPerMinute: s.MaxOutPerMinute, MaxInPerMinute: s.MaxInPerMinute,
 	}
+	o.Budget = budgetOf(s)
 	for _, process := range s.Suspend {
 		o.Suspended = append(o.Suspended, scale.Process(process))
 	}

@@ -8,15 +8,18 @@ import "reflect"
 
 // laterKeys are keys by the struct they will belong to.
 var laterKeys = map[reflect.Type][]string{
-	reflect.TypeFor[Config]():   {"dns", "jobs", "peers", "regions", "tenants"},
-	reflect.TypeFor[Pool]():     {"cost", "discover", "jobs", "schedule"},
-	reflect.TypeFor[Target]():   {"priority", "zone"},
-	reflect.TypeFor[Health]():   {"on_failure", "port", "prompt"},
-	reflect.TypeFor[Check]():    {"on_failure", "port", "prompt"},
-	reflect.TypeFor[Ejection](): {"success_rate"},
-	reflect.TypeFor[Template](): {"image", "instances", "preset", "types", "user"},
-	reflect.TypeFor[Scale]():    {"behavior", "budget", "cost", "predict", "protect", "schedule", "warm_pool"},
-	reflect.TypeFor[Policy]():   {"predict"},
+	reflect.TypeFor[Config]():     {"dns", "jobs", "peers", "regions", "tenants"},
+	reflect.TypeFor[Pool]():       {"cost", "discover", "jobs", "schedule"},
+	reflect.TypeFor[Target]():     {"priority", "zone"},
+	reflect.TypeFor[Health]():     {"on_failure", "port", "prompt"},
+	reflect.TypeFor[Check]():      {"on_failure", "port", "prompt"},
+	reflect.TypeFor[Ejection]():   {"success_rate"},
+	reflect.TypeFor[Template]():   {"image", "instances", "preset", "types", "user"},
+	reflect.TypeFor[Scale]():      {"behavior", "budget", "predict", "protect", "schedule", "warm_pool"},
+	reflect.TypeFor[Policy]():     {"predict"},
+	reflect.TypeFor[Cost]():       {"degrade"},
+	reflect.TypeFor[CostBudget](): {"degrade", "per_month"},
+	reflect.TypeFor[CostType]():   {"slots", "weight"},
 }
 
 // laterValues are values by the key they will be a value of.

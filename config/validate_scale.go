@@ -25,6 +25,7 @@ func (v checker) scale(path string, p *Pool) {
 	if s.Min > 0 && v.has(child(path, "zero_after")) {
 		v.warn(child(path, "zero_after"), "has no effect with min %d; write min: 0 to let the last instance go", s.Min)
 	}
+	v.cost(child(path, "cost"), s.Cost, p)
 	waits := len(s.Policies) > 0
 	for i, policy := range s.Policies {
 		waits = v.policy(item(child(path, "policies"), i), policy, p) && waits

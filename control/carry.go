@@ -35,6 +35,12 @@ func (l *Loop) carryOut(s pool.Load, views []fleet.View, now time.Time) {
 			coming++
 		}
 	}
+	if l.o.Mix != nil {
+		in.Mix = l.o.Mix
+		if f, ok := l.o.Fleet.(interface{ Refused() *plan.Refusals }); ok {
+			in.Refused = f.Refused()
+		}
+	}
 	l.refreshing(&in, views)
 	in.Warm, in.Termination = l.warm(), l.o.Termination
 	actions := l.allowed(plan.Plan(in))

@@ -44,6 +44,7 @@ type Options struct {
 	Journal *Journal       // nil: nothing is kept
 	Slots   int            // of one instance; 0 means without limit
 	Scale   scale.Options
+	Mix     *plan.Mix // what launches ask for; nil leaves it to the provider
 
 	Versions  Versions // of the fleet's template; nil: there are none
 	Refresh   RefreshOptions
@@ -100,6 +101,13 @@ func New(o Options) *Loop {
 		}
 	}
 	return l
+}
+
+// ConfigureMix changes what the next launches ask for. What runs stays.
+func (l *Loop) ConfigureMix(m *plan.Mix) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.o.Mix = m
 }
 
 // Configure changes what the next decisions are made by. What was learned stays.

@@ -13,6 +13,10 @@ import (
 // ErrGone says that an instance that was to be adopted no longer runs.
 var ErrGone = errors.New("the instance no longer runs")
 
+// ErrCapacity says that a provider has no such machine now: its type, market and zone are left alone for a while, and
+// others are tried.
+var ErrCapacity = errors.New("insufficient capacity")
+
 // Provider is where instances come from.
 //
 // Launch returns when the instance exists, not when it is ready. Spec.ID is chosen by the caller and written to
@@ -46,6 +50,7 @@ type Spec struct {
 	Pool     string
 	Template Template
 	plan.Placement
+	MarketFile string // what the process provider may launch of each placement, as JSON; "" sets no limit
 }
 
 // Template is how to launch one instance.

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -24,7 +25,11 @@ func (f *Fleet) live(in *instance) {
 func (f *Fleet) work(ctx context.Context, in *instance) (warm bool) {
 	if in.handle == nil {
 		if err := f.launch(in); err != nil {
-			f.failed(in, "it could not be launched: "+err.Error())
+			if errors.Is(err, ErrCapacity) {
+				f.refuse(in, err)
+			} else {
+				f.failed(in, "it could not be launched: "+err.Error())
+			}
 			f.bury(in)
 			return false
 		}
@@ -79,12 +84,13 @@ func (f *Fleet) launch(in *instance) error {
 	if err := f.store.put(in.record); err != nil {
 		return fmt.Errorf("recording it first: %w", err)
 	}
-	h, err := f.provider.Launch(f.ctx, Spec{ID: in.ID, Pool: in.Pool, Template: f.template(in.Version), Placement: in.Placement})
+	h, err := f.provider.Launch(f.ctx, Spec{ID: in.ID, Pool: in.Pool, Template: f.template(in.Version), Placement: in.Placement, MarketFile: f.options().MarketFile})
 	if err != nil {
 		return err
 	}
 	f.mu.Lock()
 	in.handle, in.Ref = h, h.Ref()
+	f.refused.Grant(in.Placement)
 	f.mu.Unlock()
 	f.enter(in, Starting, "")
 	return nil

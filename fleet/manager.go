@@ -29,6 +29,7 @@ type Options struct {
 	Slots        int           // of each instance's target; 0 means without limit
 	Drain        time.Duration // how long what is in flight on a draining instance may take
 	StartTimeout time.Duration // an instance that is not ready by then has failed
+	MarketFile   string        // as in Spec
 	StopTimeout  time.Duration // from being asked to end to being ended by force
 	Backoff      Backoff
 	Rest         Rest // of instances in the warm pool; "" is RestStopped
@@ -79,6 +80,7 @@ type Fleet struct {
 	lastFail  string
 	restarts  int
 
+	refused       plan.Refusals
 	releases      releases
 	failedVersion int // whose launches are counted in failures
 }

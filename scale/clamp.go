@@ -207,6 +207,8 @@ func (c *clamp) explainBound(w words) words {
 		w = by(w.text("; bound to ").int(c.desired).text(" by max"), c.plan.maxBy)
 	case BoundMin:
 		w = by(w.text("; bound to ").int(c.desired).text(" by min"), c.plan.minBy)
+	case BoundBudget:
+		w = w.text("; bound to ").int(c.desired).text(" by a budget of ").num(c.o.Budget.PerHour).text(" an hour")
 	case BoundSuspended:
 		if c.process == "" {
 			return w.text("; held at ").int(c.desired).text(" because alarm_notification is suspended")

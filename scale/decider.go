@@ -24,6 +24,8 @@ type Options struct {
 	OwnTiming bool
 
 	Suspended []Process // what is not to happen
+
+	Budget *Budget // nil sets no limit
 }
 
 // Combination is how several proposals become one.
@@ -66,6 +68,7 @@ const (
 	BoundMaxLaunching    = "max_launching"      // no more than this many on their way
 	BoundMax             = "max"
 	BoundMin             = "min"
+	BoundBudget          = "budget" // no more than the money pays for, whatever min and people say
 )
 
 // Decider turns observations of one pool into decisions. It carries a little history from one to the next, which State
@@ -126,6 +129,7 @@ func (d *Decider) Decide(obs *Observation) Decision {
 	}
 	c.maxLaunching()
 	c.bounds()
+	c.budget()
 	c.suspended()
 	d.moved(obs.Time, c.desired-obs.Desired)
 

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"cmp"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -242,6 +243,9 @@ func (r *Refusals) Refuse(p Placement, now time.Time) time.Time {
 	r.of[p] = refusal{now.Add(wait), wait}
 	return r.of[p].until
 }
+
+// Clone returns a copy.
+func (r *Refusals) Clone() *Refusals { return &Refusals{of: maps.Clone(r.of)} }
 
 // Grant forgets the refusals of a placement, for it was had again.
 func (r *Refusals) Grant(p Placement) { delete(r.of, p) }

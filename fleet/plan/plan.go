@@ -21,6 +21,10 @@ type Input struct {
 	StartTimeout time.Duration // an instance that is not ready after this is ended; 0 waits for ever
 	DrainTimeout time.Duration // a draining instance is ended after this even if it is busy; 0 waits for ever
 
+	Mix     *Mix                // what launches ask for; nil leaves it to the provider
+	Refused *Refusals           // where capacity was refused lately; nil is nowhere
+	Offers  map[Placement]Offer // what is known of the markets
+
 	Moves Moves    // of a refresh; the zero value is of none
 	Warm  WarmPool // the zero value is of none
 
@@ -277,8 +281,12 @@ func (p *plan) launch(missing int) {
 	if most := p.in.MaxLaunching; most > 0 {
 		missing = min(missing, most-len(p.coming))
 	}
-	if missing > 0 {
+	switch {
+	case missing <= 0:
+	case p.in.Mix == nil:
 		p.do(Launch{N: missing, Why: p.whyLaunch()})
+	default:
+		p.launchMix(missing)
 	}
 }
 
@@ -325,10 +333,8 @@ func (p *plan) drainIdlest(n int) {
 		}
 		return p.in.first(a, b)
 	})
-	for _, one := range p.ready {
-		if n <= 0 {
-			break
-		}
+	for len(p.ready) > 0 && n > 0 {
+		one := p.nextOut()
 		if !one.Protected {
 			n--
 			why := fmt.Sprintf("%d desired, and it is the idlest with %d in flight", p.in.Desired, one.InFlight)

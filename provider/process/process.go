@@ -22,8 +22,9 @@ import (
 const (
 	markInstance = "WEIR_INSTANCE" // its id
 	markPool     = "WEIR_POOL"
-	markState    = "WEIR_STATE" // the state directory of the Weir it belongs to: another Weir's instances are left alone
-	markAddr     = "WEIR_ADDR"  // where it serves
+	markState    = "WEIR_STATE"     // the state directory of the Weir it belongs to: another Weir's instances are left alone
+	markAddr     = "WEIR_ADDR"      // where it serves
+	markPlace    = "WEIR_PLACEMENT" // its type, market and zone, when it has them
 )
 
 // Options are where a provider works.
@@ -38,7 +39,8 @@ type Provider struct {
 	o Options
 
 	mu    sync.Mutex
-	ports map[int]bool // given to an instance that has not ended
+	ports map[int]bool   // given to an instance that has not ended
+	held  map[string]int // instances that run, by placement
 }
 
 // New returns a provider that works under o.Dir.
@@ -54,7 +56,7 @@ func New(o Options) (*Provider, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Provider{o: o, ports: map[int]bool{}}, nil
+	return &Provider{o: o, ports: map[int]bool{}, held: map[string]int{}}, nil
 }
 
 // Launch starts one instance. It implements fleet.Provider.
@@ -62,17 +64,24 @@ func (p *Provider) Launch(ctx context.Context, s fleet.Spec) (fleet.Handle, erro
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	place := placeOf(s)
+	if err := p.buy(place, s.MarketFile); err != nil {
+		return nil, err
+	}
 	port, err := p.takePort()
 	if err != nil {
+		p.giveBack(place)
 		return nil, err
 	}
 	h, err := p.start(s, facts{ID: s.ID, Pool: s.Pool, Host: p.o.Host, Port: port})
 	if err != nil {
 		p.freePort(port)
+		p.giveBack(place)
 		return nil, err
 	}
 	go func() {
 		<-h.Done()
+		p.giveBack(place)
 		p.freePort(port)
 	}()
 	return h, nil
@@ -114,6 +123,9 @@ func (p *Provider) start(s fleet.Spec, f facts) (*handle, error) {
 		cmd.Env = append(cmd.Env, k+"="+v)
 	}
 	cmd.Env = append(cmd.Env, markInstance+"="+s.ID, markPool+"="+s.Pool, markState+"="+p.o.Dir, markAddr+"="+addr)
+	if place := placeOf(s); place != "" {
+		cmd.Env = append(cmd.Env, markPlace+"="+place)
+	}
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting %s: %w", path, err)
 	}
@@ -174,6 +186,15 @@ func (p *Provider) Adopt(_ context.Context, id, ref string) (fleet.Handle, error
 		go func() {
 			<-h.Done()
 			p.freePort(n)
+		}()
+	}
+	if place := env[markPlace]; place != "" {
+		p.mu.Lock()
+		p.held[place]++
+		p.mu.Unlock()
+		go func() {
+			<-h.Done()
+			p.giveBack(place)
 		}()
 	}
 	go func() {
