@@ -383,6 +383,11 @@ func TestEveryKeyIsRead(t *testing.T) {
 					}},
 				},
 				Combine: "max", MaxOutPerMinute: 8, MaxInPerMinute: 2, Suspend: []string{"replace_unhealthy"}, Termination: []string{"OldestLaunchTemplate", "NewestInstance"},
+				Cost: &Cost{
+					OnDemandBase: 2, OnDemandPercent: 20, Allocation: "price_capacity_optimized", SpotPools: 2, Fallback: true, Zones: []string{"a", "b"},
+					Types:  []CostType{{Name: "g4dn.xlarge", OnDemand: 0.526, Spot: 0.158, Zones: []string{"a"}}, {Name: "g5.xlarge", OnDemand: 1.006, Spot: 0.302}},
+					Budget: CostBudget{PerHour: 20}, Market: "market.json",
+				},
 				ScaleInWindow: of(2 * time.Minute), ZeroAfter: of(10 * time.Minute), MaxLaunching: 4,
 			},
 		}},

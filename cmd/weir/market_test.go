@@ -16,7 +16,7 @@ func (w *weir) placements() map[string]int {
 		if err != nil {
 			continue
 		}
-		for _, v := range strings.Split(string(env), "\x00") {
+		for v := range strings.SplitSeq(string(env), "\x00") {
 			if place, ok := strings.CutPrefix(v, "WEIR_PLACEMENT="); ok {
 				n[place]++
 			}
