@@ -25,13 +25,15 @@ type mux struct {
 	cut  func() // closes the connection
 	soon bool   // an idle connection that ends has to be cut, some time after its client was asked
 
-	known  sync.Once // from, where it takes a request to know
-	ending atomic.Bool
-	since  int64 // of ending, as sweep sees it
-	mu     sync.Mutex
-	open   map[*stream]struct{}
-	over   bool          // the connection has ended: no stream begins any more
-	empty  chan struct{} // closed when it is over and the last stream has ended
+	known   sync.Once // from, where it takes a request to know
+	parting atomic.Bool
+	ending  atomic.Bool
+	since   int64 // of parting or ending, as sweep sees it
+	mu      sync.Mutex
+	begun   bool // a stream has
+	open    map[*stream]struct{}
+	over    bool          // the connection has ended: no stream begins any more
+	empty   chan struct{} // closed when it is over and the last stream has ended
 }
 
 func (e *Engine) newMux(l *Listener, from origin) *mux {
@@ -41,6 +43,15 @@ func (e *Engine) newMux(l *Listener, from origin) *mux {
 func (m *mux) sweep(now int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.parting.Load() && !m.ending.Load() {
+		if m.since == 0 {
+			m.since = now
+		}
+		if m.begun || now-m.since > int64(farewellFor) {
+			m.since = 0
+			m.ending.Store(true)
+		}
+	}
 	if m.ending.Load() {
 		m.end() // again, since it may have been too early
 		if m.since == 0 {
@@ -56,8 +67,16 @@ func (m *mux) sweep(now int64) {
 	}
 }
 
-// leave has the client told that no further request is taken. Those that it has sent meanwhile are.
-func (m *mux) leave() { m.hurry() }
+// leave has the client told that no further request is taken. Those that it has sent meanwhile are. A client that has only just connected
+// did so to ask something: it is told when it has, or after a while, since one that is told before gives up on its first request.
+func (m *mux) leave() {
+	m.mu.Lock()
+	begun := m.begun
+	m.mu.Unlock()
+	if m.parting.Store(true); begun {
+		m.hurry()
+	}
+}
 
 func (m *mux) hurry() {
 	m.ending.Store(true)
@@ -78,6 +97,7 @@ func (m *mux) add(s *stream) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if !m.over {
+		m.begun = true
 		m.open[s] = struct{}{}
 	}
 	return !m.over
