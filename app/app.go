@@ -56,6 +56,7 @@ type App struct {
 	web      *web
 	leaving  *leavers
 	issuers  atomic.Pointer[[]*acme.Issuer]
+	up       chan struct{} // closed when Start is done
 	replaced chan struct{} // closed when another process has taken over
 
 	changing sync.Mutex // held by what reads a file, and by an upgrade: one at a time
@@ -79,7 +80,7 @@ func Start(c *config.Config, o Options) (_ *App, err error) {
 		o.Deadline = 5 * time.Minute
 	}
 	a := &App{
-		log: o.Log, o: o, started: time.Now(), cfg: c, replaced: make(chan struct{}),
+		log: o.Log, o: o, started: time.Now(), cfg: c, up: make(chan struct{}), replaced: make(chan struct{}),
 		pools: map[string]*livePool{}, listeners: map[string]*listener{},
 	}
 	a.ctx, a.cancel = context.WithCancel(context.Background())
@@ -165,7 +166,8 @@ func Start(c *config.Config, o Options) (_ *App, err error) {
 	}
 	a.listIssuers()
 	a.loops.Go(a.tick)
-	a.changing.Lock() // who asks for a reload from now on waits until all is up
+	defer close(a.up) // who asks for a reload or an upgrade from now on waits for it
+	a.changing.Lock()
 	defer a.changing.Unlock()
 	a.web.serve()
 	if err := o.Inherited.Ready(a.ctx); err != nil {

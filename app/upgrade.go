@@ -82,6 +82,7 @@ func (a *App) Upgrade(binary string) (admin.Upgrade, error) {
 	if a.o.Config == "" {
 		return admin.Upgrade{}, errors.New("this Weir was not started from a file, so no other process could take over; restart it")
 	}
+	<-a.up
 	if !a.changing.TryLock() {
 		return admin.Upgrade{}, errors.New("a reload or an upgrade is under way; try again when it is done")
 	}
