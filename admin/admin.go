@@ -75,11 +75,12 @@ type LogReader func(ctx context.Context, pool, instance string, lines int, follo
 // Options are what a Server needs.
 type Options struct {
 	Source   Source
-	Operator Operator   // nil: nothing can be changed
-	Keeper   Keeper     // nil: neither can Weir itself
-	Logs     LogReader  // nil: no logs are shown
-	Pusher   Pusher     // nil: no values are taken
-	Alarms   func() any // what GET /v1/alarms answers, which must encode to JSON; nil: there are none
+	Operator Operator     // nil: nothing can be changed
+	Keeper   Keeper       // nil: neither can Weir itself
+	Logs     LogReader    // nil: no logs are shown
+	Pusher   Pusher       // nil: no values are taken
+	Alarms   func() any   // what GET /v1/alarms answers, which must encode to JSON; nil: there are none
+	Costs    func() Costs // what GET /v1/cost answers; nil: there are none
 	// History answers Prometheus's API below /api/v1; nil: there is none.
 	History http.Handler
 	Token   string // what every request must present; "" admits those that reach Weir under a loopback name

@@ -45,6 +45,13 @@ func (s *Server) routes(page fs.FS) http.Handler {
 		}
 		answer(w, s.o.Alarms())
 	})
+	m.HandleFunc("GET /v1/cost", func(w http.ResponseWriter, r *http.Request) {
+		if s.o.Costs == nil {
+			answer(w, Costs{Pools: []PoolCost{}})
+			return
+		}
+		answer(w, s.o.Costs())
+	})
 	m.HandleFunc("GET /v1/pools/{pool}/instances/{id}/logs", s.streamLogs)
 	m.HandleFunc("POST /v1/pools/{pool}/targets/{id}/drain", s.operate(func(o Operator, r *http.Request) error {
 		return o.Drain(r.PathValue("pool"), r.PathValue("id"), true)

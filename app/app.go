@@ -182,6 +182,7 @@ func Start(c *config.Config, o Options) (_ *App, err error) {
 		lp.run()
 	}
 	a.record(a.tenure)
+	a.charge(a.tenure)
 	a.sound(a.tenure, c)
 	a.watch(c)
 	notify("READY=1")

@@ -144,7 +144,11 @@ func (a *App) Metrics() telemetry.Snapshot {
 		})
 	}
 	for _, lp := range a.sorted() {
-		out.Pools = append(out.Pools, lp.metrics(now))
+		p := lp.metrics(now)
+		if p.Fleet != nil {
+			p.Fleet.Cost = a.cost(lp, now)
+		}
+		out.Pools = append(out.Pools, p)
 	}
 	return out
 }

@@ -28,6 +28,7 @@ type tenure struct {
 	db      *bolt.DB
 	store   *fleet.Store
 	journal *control.Journal
+	ledger  *control.Ledger
 	history *history.DB     // nil when it could not be opened
 	asker   *measure.Asker  // of the queries of policies
 	alarms  *control.Alarms // nil when they cannot be watched
@@ -49,6 +50,9 @@ func openState(ctx context.Context, dir string, m config.Metrics, log *slog.Logg
 	t := &tenure{db: db}
 	if t.store, err = fleet.NewStore(db); err == nil {
 		t.journal, err = control.NewJournal(db)
+	}
+	if err == nil {
+		t.ledger, err = control.NewLedger(db)
 	}
 	if err != nil {
 		db.Close()

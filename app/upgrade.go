@@ -208,6 +208,7 @@ func (a *App) reclaim() error {
 		s.run()
 	}
 	a.record(t)
+	a.charge(t)
 	a.sound(t, a.cfg)
 	return a.bringHome(t)
 }

@@ -38,6 +38,8 @@ type CostType struct {
 type CostBudget struct {
 	// Most that the instances may cost in an hour, by the cheapest mix. 0 sets no ceiling.
 	PerHour float64 `yaml:"per_hour" jsonschema:"minimum=0" example:"20"`
+	// Most that the instances may cost in a month of UTC. What is left of it is spread over what is left of the month. 0 sets no ceiling.
+	PerMonth float64 `yaml:"per_month" jsonschema:"minimum=0" example:"8000"`
 }
 
 // DefaultCost is a cost whose types alone are given: all on demand, as an Auto

@@ -18,7 +18,7 @@ var laterKeys = map[reflect.Type][]string{
 	reflect.TypeFor[Scale]():      {"behavior", "budget", "predict", "protect", "schedule", "warm_pool"},
 	reflect.TypeFor[Policy]():     {"predict"},
 	reflect.TypeFor[Cost]():       {"degrade"},
-	reflect.TypeFor[CostBudget](): {"degrade", "per_month"},
+	reflect.TypeFor[CostBudget](): {"degrade"},
 	reflect.TypeFor[CostType]():   {"slots", "weight"},
 }
 

@@ -71,6 +71,7 @@ type Loop struct {
 	service scale.Sample // the last that was measured: a quiet minute does not make it unknown
 	last    scale.Decision
 	tape    tape
+	budget  *scale.Budget // of the moment; nil: as the options have it
 	refresh *plan.Refresh // under way, or the last one; nil when there was none
 	blocked string        // why launches are put off, as it was last logged
 	kept    time.Time     // when the state was last kept
@@ -108,6 +109,13 @@ func (l *Loop) ConfigureMix(m *plan.Mix) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.o.Mix = m
+}
+
+// SetBudget changes what money allows from now on; nil leaves it to the options.
+func (l *Loop) SetBudget(b *scale.Budget) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.budget = b
 }
 
 // Configure changes what the next decisions are made by. What was learned stays.

@@ -33,7 +33,7 @@ func (l *Loop) observe(obs *scale.Observation, s pool.Load, views []fleet.View, 
 	metrics[scale.IdleSeconds] = s.Idle.Seconds()
 	*obs = scale.Observation{
 		Time: now, Desired: l.desired, Slots: l.o.Slots, Service: l.service, Boot: l.o.Fleet.Boots(),
-		Metrics: metrics, Instances: l.instances(instances[:0], views, now),
+		Metrics: metrics, Instances: l.instances(instances[:0], views, now), Budget: l.budget,
 	}
 }
 

@@ -88,7 +88,14 @@ type Line struct {
 
 // Report sums up, for the instances that run now. Projected is the month to date, and what runs now until its end.
 func (a *Account) Report(now time.Time, instances []Instance) Report {
-	r := Report{Today: a.Day.Spent, Month: a.Month.Spent, MonthOnDemand: a.Month.OnDemand, Saved: a.Month.OnDemand - a.Month.Spent}
+	today, month, requests := a.Day, a.Month, a.Requests
+	if a.At.Before(startOfDay(now)) { // nothing was added since
+		today = Sum{}
+	}
+	if a.At.Before(startOfMonth(now)) {
+		month, requests = Sum{}, 0
+	}
+	r := Report{Today: today.Spent, Month: month.Spent, MonthOnDemand: month.OnDemand, Saved: month.OnDemand - month.Spent}
 	for _, one := range instances {
 		r.PerHour += one.Price
 		r.OnDemandPerHour += cmp.Or(one.List, one.Price)
@@ -104,16 +111,16 @@ func (a *Account) Report(now time.Time, instances []Instance) Report {
 		return cmp.Or(cmp.Compare(a.Type, b.Type), cmp.Compare(a.Market, b.Market))
 	})
 	r.Projected = r.Month + r.PerHour*LeftOfMonth(now).Hours()
-	if a.Requests > 0 {
-		r.PerThousand = a.Month.Spent / a.Requests * 1000
+	if requests > 0 {
+		r.PerThousand = r.Month / requests * 1000
 	}
 	return r
 }
 
 // Budget is a ceiling; a 0 sets none.
 type Budget struct {
-	PerHour  float64
-	PerMonth float64
+	PerHour  float64 `json:"per_hour,omitempty"`
+	PerMonth float64 `json:"per_month,omitempty"`
 }
 
 // Hourly is what may be spent per hour from now on: PerHour, and no more than lasts to the end of the month with what is

@@ -208,7 +208,11 @@ func (c *clamp) explainBound(w words) words {
 	case BoundMin:
 		w = by(w.text("; bound to ").int(c.desired).text(" by min"), c.plan.minBy)
 	case BoundBudget:
-		w = w.text("; bound to ").int(c.desired).text(" by a budget of ").num(c.o.Budget.PerHour).text(" an hour")
+		b := c.budgetOf()
+		w = w.text("; bound to ").int(c.desired).text(" by a budget of ").num(b.PerHour).text(" an hour")
+		if b.PerMonth > 0 {
+			w = w.text(", which is left of ").num(b.PerMonth).text(" a month with ").num(b.Spent).text(" spent")
+		}
 	case BoundSuspended:
 		if c.process == "" {
 			return w.text("; held at ").int(c.desired).text(" because alarm_notification is suspended")

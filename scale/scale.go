@@ -35,6 +35,8 @@ type Observation struct {
 	Slots   int    `json:"slots,omitempty"`  // slots of one instance; 0 means without limit
 	Service Sample `json:"service,omitzero"` // measured service times, seconds
 	Boot    Sample `json:"boot,omitzero"`    // measured boots, launch to ready, seconds
+
+	Budget *Budget `json:"budget,omitempty"` // what money allows at this moment; nil: as [Options] has it
 }
 
 // Instance is one instance as a policy sees it.

@@ -75,12 +75,18 @@ var (
 	decisions = describe("scale_decisions_total", "Decisions that changed how many instances there should be; out: more, in: fewer.", "pool", "direction")
 	boot      = describe("instance_boot_seconds", "Time from launch to ready of the latest boots, by percentile.", "pool", "percentile")
 
+	costPerHour   = describe("cost_per_hour", "What the instances that run cost in an hour.", "pool")
+	costPerHourOD = describe("cost_on_demand_per_hour", "What the instances that run would cost in an hour if all were on demand.", "pool")
+	costMonth     = describe("cost_month", "What instances have cost in this month of UTC.", "pool")
+	costMonthOD   = describe("cost_on_demand_month", "What instances would have cost in this month of UTC if all had been on demand.", "pool")
+
 	descs = []*prometheus.Desc{
 		buildInfo, connections, accepted, handshakes, limited, logLines, spans,
 		routeRequests, routeLatency, routeBytesIn, routeBytesOut,
 		received, requests, refused, cancelled, retries, hedges, mirrored, latency, wait, depth, inFlight, slots, failedOpen,
 		targetUp, targetInFlight, targetRequests, targetFailures,
 		instances, desired, decisions, boot,
+		costPerHour, costPerHourOD, costMonth, costMonthOD,
 	}
 )
 
@@ -182,6 +188,12 @@ func collectFleet(ch chan<- prometheus.Metric, pool string, f *Fleet) {
 	gauge(ch, desired, float64(f.Desired), pool)
 	count(ch, decisions, f.Grown, pool, "out")
 	count(ch, decisions, f.Shrunk, pool, "in")
+	if c := f.Cost; c != nil {
+		gauge(ch, costPerHour, c.PerHour, pool)
+		gauge(ch, costPerHourOD, c.OnDemandPerHour, pool)
+		gauge(ch, costMonth, c.Month, pool)
+		gauge(ch, costMonthOD, c.MonthOnDemand, pool)
+	}
 	if f.Boots > 0 {
 		gauge(ch, boot, f.BootP50, pool, "50")
 		gauge(ch, boot, f.BootP90, pool, "90")

@@ -92,7 +92,14 @@ type Fleet struct {
 	Desired          int
 	Grown, Shrunk    uint64  // decisions that asked for more instances than before, and for fewer
 	BootP50, BootP90 float64 // seconds from launch to ready, of the latest boots
+	Cost             *Cost   // nil: nothing has a price
 	Boots            int     // how many of them were measured; 0 leaves the quantiles out
+}
+
+// Cost is what a pool's instances cost, in the currency of the config's prices. Months are those of UTC.
+type Cost struct {
+	PerHour, OnDemandPerHour float64 // of what runs now, and if all of it were on demand
+	Month, MonthOnDemand     float64 // to date
 }
 
 // Histogram counts durations: Counts[i] were at most [DurationBounds][i], each count including those before it.

@@ -49,6 +49,7 @@ type cli struct {
 	Scale   scaleCmd   `cmd:"" help:"Set a pool's capacity by hand, or give it back to its policies."`
 	Refresh refreshCmd `cmd:"" help:"Replace a pool's instances by ones of the present template, a few at a time."`
 	Explain explainCmd `cmd:"" help:"Say in words why a pool has the capacity it has."`
+	Cost    costCmd    `cmd:"" help:"Show what the instances of a running Weir cost: now, today, this month, and against on demand."`
 	Alarms  alarmsCmd  `cmd:"" help:"Show the alarms of a running Weir: states, reasons, history and actions."`
 	Decide  decideCmd  `cmd:"" help:"Print what a pool's policies decide about observations, one per line: unit tests for policies."`
 	Query   queryCmd   `cmd:"" help:"Ask in PromQL what Weir has measured."`
