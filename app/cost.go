@@ -70,7 +70,7 @@ func paid(c *config.Cost, views []fleet.View) []money.Instance {
 		if v.Addr == "" || v.State == fleet.Gone {
 			continue
 		}
-		one := money.Instance{Type: v.Type, Market: v.Market}
+		one := money.Instance{Type: v.Type, Market: v.Market, Since: v.Launched}
 		for _, t := range c.Types {
 			if t.Name != v.Type {
 				continue

@@ -1,6 +1,8 @@
 package app
 
 import (
+	"time"
+
 	"github.com/weirlb/weir/config"
 	"github.com/weirlb/weir/fleet/plan"
 	"github.com/weirlb/weir/scale"
@@ -37,4 +39,12 @@ func marketOf(c *config.Pool) string {
 		return ""
 	}
 	return c.Scale.Cost.Market
+}
+
+// shedAfter is how long a request may be made to wait while a budget binds; 0 without one.
+func shedAfter(c *config.Pool) time.Duration {
+	if c.Scale == nil || c.Scale.Cost == nil {
+		return 0
+	}
+	return time.Duration(c.Scale.Cost.Budget.ShedAfter)
 }

@@ -108,7 +108,7 @@ func (a *App) newScaling(t *tenure, lp *livePool, c *config.Pool) (*scaling, err
 		return nil, fmt.Errorf("pool %s: %w", p.Name, err)
 	}
 	s.loop = control.New(control.Options{
-		Pool: p, Fleet: s.fleet, Samples: &a.samples, Journal: t.journal, Slots: slotsOf(c), Mix: mixOf(c),
+		Pool: p, Fleet: s.fleet, Samples: &a.samples, Journal: t.journal, Slots: slotsOf(c), Mix: mixOf(c), ShedAfter: shedAfter(c),
 		Reserve: s.fleet, Warm: warmPool(c), Termination: terminationOf(c.Scale),
 		Asker: t.asker, Scale: scaleOptions(p.Name, c.Scale), Desired: desiredOf(c.Scale), Log: a.log, Decided: a.decided,
 		Versions: s.fleet, Refresh: refreshOptions(c.Refresh), Refreshed: func(r plan.Refresh) { a.refreshed(p.Name, r) },

@@ -40,6 +40,9 @@ type CostBudget struct {
 	PerHour float64 `yaml:"per_hour" jsonschema:"minimum=0" example:"20"`
 	// Most that the instances may cost in a month of UTC. What is left of it is spread over what is left of the month. 0 sets no ceiling.
 	PerMonth float64 `yaml:"per_month" jsonschema:"minimum=0" example:"8000"`
+	// While a budget holds the capacity down: how long a request may be made to wait. What would wait longer is refused,
+	// the least important first. 0 leaves it to the limits of the queue.
+	ShedAfter Duration `yaml:"shed_after"`
 }
 
 // DefaultCost is a cost whose types alone are given: all on demand, as an Auto

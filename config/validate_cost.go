@@ -9,6 +9,9 @@ func (v checker) cost(path string, c *Cost, p *Pool) {
 	if p.Template == nil {
 		v.fail(path, "is about instances that are launched, and this pool has fixed targets; add a template, or remove cost")
 	}
+	if b := c.Budget; b.ShedAfter > 0 && b.PerHour == 0 && b.PerMonth == 0 {
+		v.fail(child(child(path, "budget"), "shed_after"), "is about a budget, and there is none; add per_month or per_hour, or remove shed_after")
+	}
 	spot, demand := false, false
 	var seen []string
 	for i, t := range c.Types {

@@ -70,7 +70,7 @@ func (l *Ledger) Charge(now time.Time, pool string, instances []money.Instance, 
 	}
 	l.counted[pool] = finished
 	a.Add(now, instances, float64(requests))
-	return *a
+	return a.Clone()
 }
 
 // Of returns the account of a pool; ok is false when it never had one.
@@ -78,7 +78,7 @@ func (l *Ledger) Of(pool string) (_ money.Account, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if a := l.accounts[pool]; a != nil {
-		return *a, true
+		return a.Clone(), true
 	}
 	return money.Account{}, false
 }

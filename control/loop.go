@@ -46,6 +46,8 @@ type Options struct {
 	Scale   scale.Options
 	Mix     *plan.Mix // what launches ask for; nil leaves it to the provider
 
+	ShedAfter time.Duration // see [Loop.ShedAfter]
+
 	Versions  Versions // of the fleet's template; nil: there are none
 	Refresh   RefreshOptions
 	Refreshed func(plan.Refresh) // told of each step of a refresh; it must not block
@@ -201,6 +203,7 @@ func (l *Loop) Step(now time.Time) {
 			l.o.Decided(d)
 		}
 	}
+	l.degrade(d, views, now)
 	l.carryOut(load, views, now)
 }
 

@@ -10,18 +10,21 @@ import (
 // Instance is one instance that is paid for.
 type Instance struct {
 	Type   string
-	Market string  // on_demand or spot
-	Price  float64 // per hour, in any one currency
-	List   float64 // per hour, on demand; what Price is compared with
+	Market string    // on_demand or spot; "" when nobody said
+	Price  float64   // per hour, in any one currency; 0 is unknown
+	List   float64   // per hour, on demand; what Price is compared with; 0 compares it with itself
+	Since  time.Time // of its launch: it is charged from then on
 }
 
 // Account is what a pool has cost. It is plain data, so that a caller can store it and go on from it. Its zero value has
-// spent nothing. Days and months are those of the location of the times that are given.
+// spent nothing. Days and months are those of UTC, as AWS bills.
 type Account struct {
-	At       time.Time `json:"at"` // up to when it is added up
+	At       time.Time `json:"at"`    // up to when it is added up
+	Total    Sum       `json:"total"` // since the account was begun
 	Day      Sum       `json:"day"`
 	Month    Sum       `json:"month"`
-	Requests float64   `json:"requests"` // finished, in this month
+	Kinds    []Kind    `json:"kinds,omitempty"` // the month, by type and market
+	Requests float64   `json:"requests"`        // answered, in this month
 }
 
 // Sum is money spent in a time.
@@ -31,38 +34,77 @@ type Sum struct {
 	Hours    float64 `json:"hours"`     // of instances
 }
 
-// LongestGap is the longest time between two calls of Add that is charged. Over a longer one Weir did not run, and nobody
-// knows what was there.
-const LongestGap = 5 * time.Minute
+// Kind is what the instances of one type and market cost.
+type Kind struct {
+	Type   string `json:"type"`
+	Market string `json:"market"`
+	Sum
+}
 
-// Add charges the instances for the time since the last Add and counts the requests that finished in it. A clock that was
-// set back charges nothing. What falls before the month's first moment is left out of the new month.
+// furthestBack is how far a clock may be set back before what it says is believed: until then nothing is charged, so that no
+// moment is charged twice.
+const furthestBack = time.Hour
+
+// Add charges the instances that run for the time since the last Add, or since their launch when that is later, and counts the
+// requests that were answered in it. However long the time is, it is charged: an instance that was there before and is there
+// now has run, also while nobody looked. What falls before the month's first moment is left out of the new month. The first
+// Add charges from the launches, but nothing from before the month.
 func (a *Account) Add(now time.Time, instances []Instance, requests float64) {
-	last := a.At
-	if last.IsZero() {
+	now = now.UTC()
+	last := a.At.UTC()
+	if now.Before(last) && last.Sub(now) < furthestBack {
+		return
+	}
+	day, month := startOfDay(now), startOfMonth(now)
+	switch {
+	case a.At.IsZero():
+		last = month
+	case now.Before(last):
 		last = now
 	}
-	last = last.In(now.Location())
-	if day := startOfDay(now); last.Before(day) {
+	if !sameDay(last, now) {
 		a.Day = Sum{}
 	}
-	if month := startOfMonth(now); last.Before(month) {
-		a.Month, a.Requests = Sum{}, 0
+	if !startOfMonth(last).Equal(month) {
+		a.Month, a.Requests, a.Kinds = Sum{}, 0, nil
 	}
-	if gap := now.Sub(last); gap > 0 && gap <= LongestGap {
-		a.Day.charge(now.Sub(latest(last, startOfDay(now))), instances)
-		a.Month.charge(now.Sub(latest(last, startOfMonth(now))), instances)
+	for i := range instances {
+		one := &instances[i]
+		from := latest(last, one.Since)
+		a.Total.charge(one, from, now)
+		a.Day.charge(one, latest(from, day), now)
+		a.Month.charge(one, latest(from, month), now)
+		a.kind(one).charge(one, latest(from, month), now)
 	}
 	a.Requests += requests
 	a.At = now
 }
 
-func (s *Sum) charge(d time.Duration, instances []Instance) {
-	for i := range instances {
-		s.Spent += instances[i].Price * d.Hours()
-		s.OnDemand += cmp.Or(instances[i].List, instances[i].Price) * d.Hours()
-		s.Hours += d.Hours()
+// Clone returns a copy that shares nothing.
+func (a *Account) Clone() Account {
+	b := *a
+	b.Kinds = slices.Clone(a.Kinds)
+	return b
+}
+
+func (a *Account) kind(one *Instance) *Sum {
+	for i := range a.Kinds {
+		if k := &a.Kinds[i]; k.Type == one.Type && k.Market == one.Market {
+			return &k.Sum
+		}
 	}
+	a.Kinds = append(a.Kinds, Kind{Type: one.Type, Market: one.Market})
+	return &a.Kinds[len(a.Kinds)-1].Sum
+}
+
+func (s *Sum) charge(one *Instance, from, to time.Time) {
+	if !from.Before(to) {
+		return
+	}
+	hours := to.Sub(from).Hours()
+	s.Spent += one.Price * hours
+	s.OnDemand += cmp.Or(one.List, one.Price) * hours
+	s.Hours += hours
 }
 
 // Report is what an Account comes to.
@@ -73,9 +115,13 @@ type Report struct {
 	Month           float64 `json:"month"` // to date
 	MonthOnDemand   float64 `json:"month_on_demand"`
 	Saved           float64 `json:"saved"` // in this month, against all on demand
-	Projected       float64 `json:"projected"`
-	PerThousand     float64 `json:"per_1000_requests"` // 0 before the first request
-	Lines           []Line  `json:"lines,omitempty"`
+	Total           float64 `json:"total"` // since the account was begun
+	Hours           float64 `json:"instance_hours"`
+	Projected       float64 `json:"projected"` // the month to date, and what runs now until its end
+	Requests        float64 `json:"requests"`  // answered, in this month
+	PerThousand     float64 `json:"per_1000_requests,omitempty"`
+	Unpriced        int     `json:"unpriced,omitempty"` // instances that run and have no known price
+	Lines           []Line  `json:"lines,omitempty"`    // by type and market
 }
 
 // Line is what the instances of one type and market cost.
@@ -84,21 +130,32 @@ type Line struct {
 	Market  string  `json:"market"`
 	N       int     `json:"instances"`
 	PerHour float64 `json:"per_hour"`
+	Month   float64 `json:"month"`
+	Hours   float64 `json:"instance_hours"` // in this month
 }
 
-// Report sums up, for the instances that run now. Projected is the month to date, and what runs now until its end.
+// Report sums up, for the instances that run now.
 func (a *Account) Report(now time.Time, instances []Instance) Report {
-	today, month, requests := a.Day, a.Month, a.Requests
-	if a.At.Before(startOfDay(now)) { // nothing was added since
-		today = Sum{}
+	day, month, kinds, requests := a.Day, a.Month, a.Kinds, a.Requests
+	if now = now.UTC(); a.At.Before(startOfDay(now)) { // nothing was added since
+		day = Sum{}
 	}
 	if a.At.Before(startOfMonth(now)) {
-		month, requests = Sum{}, 0
+		month, kinds, requests = Sum{}, nil, 0
 	}
-	r := Report{Today: today.Spent, Month: month.Spent, MonthOnDemand: month.OnDemand, Saved: month.OnDemand - month.Spent}
+	r := Report{
+		Today: day.Spent, Month: month.Spent, MonthOnDemand: month.OnDemand, Saved: month.OnDemand - month.Spent,
+		Total: a.Total.Spent, Hours: month.Hours, Requests: requests,
+	}
+	for _, k := range kinds {
+		r.Lines = append(r.Lines, Line{Type: k.Type, Market: k.Market, Month: k.Spent, Hours: k.Hours})
+	}
 	for _, one := range instances {
 		r.PerHour += one.Price
 		r.OnDemandPerHour += cmp.Or(one.List, one.Price)
+		if one.Price == 0 {
+			r.Unpriced++
+		}
 		i := slices.IndexFunc(r.Lines, func(l Line) bool { return l.Type == one.Type && l.Market == one.Market })
 		if i < 0 {
 			i = len(r.Lines)
@@ -127,7 +184,7 @@ type Budget struct {
 // left of PerMonth. Without a budget ok is false.
 func (b Budget) Hourly(now time.Time, spent float64) (perHour float64, ok bool) {
 	if b.PerMonth > 0 {
-		perHour, ok = max(0, b.PerMonth-spent)/max(1, LeftOfMonth(now).Hours()), true
+		perHour, ok = b.Lasting(now, spent), true
 	}
 	if b.PerHour > 0 && (!ok || b.PerHour < perHour) {
 		perHour, ok = b.PerHour, true
@@ -135,15 +192,24 @@ func (b Budget) Hourly(now time.Time, spent float64) (perHour float64, ok bool) 
 	return perHour, ok
 }
 
-// LeftOfMonth is the time to the end of the month, in the location of now.
-func LeftOfMonth(now time.Time) time.Duration { return startOfMonth(now).AddDate(0, 1, 0).Sub(now) }
-
-func startOfDay(t time.Time) time.Time {
-	return time.Date(t.Year(), t.Month(), t.Day(), 0, 0, 0, 0, t.Location())
+// Lasting is what may be spent per hour so that what is left of PerMonth lasts to the end of the month. In the last hour it is
+// no more than what is left: nothing is launched in the last minute to spend the rest.
+func (b Budget) Lasting(now time.Time, spent float64) float64 {
+	return max(0, b.PerMonth-spent) / max(1, LeftOfMonth(now).Hours())
 }
 
+// LeftOfMonth is the time to the end of the month, in UTC.
+func LeftOfMonth(now time.Time) time.Duration {
+	now = now.UTC()
+	return startOfMonth(now).AddDate(0, 1, 0).Sub(now)
+}
+
+func startOfDay(t time.Time) time.Time { return t.Truncate(24 * time.Hour) } // exact in UTC
+
+func sameDay(a, b time.Time) bool { return startOfDay(a).Equal(startOfDay(b)) }
+
 func startOfMonth(t time.Time) time.Time {
-	return time.Date(t.Year(), t.Month(), 1, 0, 0, 0, 0, t.Location())
+	return time.Date(t.Year(), t.Month(), 1, 0, 0, 0, 0, time.UTC)
 }
 
 func latest(a, b time.Time) time.Time {

@@ -102,6 +102,7 @@ type Pool struct {
 	parking  []*member  // targets that requests with a session wait for
 	aside    []*admit.Entry
 	times    admit.Predictor
+	squeezed int // see Squeeze: one more than may wait; 0 is no bound
 	running  int
 	retrying int
 	lastBusy time.Time
@@ -217,13 +218,17 @@ func (p *Pool) admit(l *Lease, now time.Time, a *answered) (admit.Verdict, error
 		}
 	}
 	r := p.ask(l)
-	if p.o.Limits.Decide(false, p.queue.Len()) == admit.Refuse {
+	if limits := p.queueLimits(); limits.Decide(false, p.queue.Len()) == admit.Refuse {
 		victim := p.queue.Shed(&r)
-		if victim == nil || p.o.Limits.Queue == 0 {
+		if victim == nil || limits.Queue == 0 {
 			p.m.refused[refusedFull]++
 			return admit.Refuse, p.full(now)
 		}
-		p.refuse(victim, refusedShed, admit.Shed(p.Name, p.o.Limits.Queue, p.limit, p.m.meanService(now)), now, a)
+		why := error(admit.Shed(p.Name, limits.Queue, p.limit, p.m.meanService(now)))
+		if p.scarce() {
+			why = p.overBudget(now)
+		}
+		p.refuse(victim, refusedShed, why, now, a)
 	}
 	l.wait(&r, side, until)
 	return admit.Queue, nil
@@ -237,6 +242,9 @@ func (l *Lease) wait(r *admit.Request, side *admit.Side, until time.Time) {
 func (p *Pool) full(now time.Time) error {
 	if len(p.members) == 0 && !p.o.Elastic {
 		return &admit.Refusal{Limit: "targets", Message: fmt.Sprintf("pool %s has no targets", p.Name)}
+	}
+	if p.scarce() {
+		return p.overBudget(now)
 	}
 	return admit.QueueFull(p.Name, p.o.Limits.Queue, p.limit, p.m.meanService(now))
 }

@@ -87,7 +87,7 @@ func orDash(v float64) string {
 func printCost(w io.Writer, p admin.PoolCost) {
 	fmt.Fprintf(w, "%s costs %.2f an hour now; on demand it would be %.2f\n", p.Pool, p.PerHour, p.OnDemandPerHour)
 	for _, l := range p.Lines {
-		fmt.Fprintf(w, "  %d %s %s: %.2f an hour\n", l.N, l.Type, l.Market, l.PerHour)
+		fmt.Fprintf(w, "  %d %s %s: %.2f an hour, %.2f this month\n", l.N, l.Type, l.Market, l.PerHour, l.Month)
 	}
 	fmt.Fprintf(w, "today %.2f, this month %.2f (on demand %.2f, saved %.2f), at this rate %.2f at its end\n",
 		p.Today, p.Month, p.MonthOnDemand, p.Saved, p.Projected)
