@@ -19,6 +19,7 @@ type Options struct {
 	Location  *time.Location // whose days and weeks the seasons follow, over daylight saving too; nil is UTC
 	Season    time.Duration  // the short season; 0 is a day. The long one is seven of them
 	Models    []string       // to combine; nil is all of [Models]
+	Lead      time.Duration  // how far ahead Forecast.Recent looks; 0 is one step
 }
 
 // defaultQuantiles are those of a forecast when Options does not say.
@@ -32,6 +33,14 @@ type Forecast struct {
 	Values    [][]float64   // Values[q][i] is quantile q of step i; never decreasing with q, never negative when the history is not
 	Point     []float64     // the single most useful value of each step, near the median
 	Models    []Score       // what it is made of, the heaviest first
+	Recent    Accuracy      // of the forecasts that would have been made in the last two seasons, Options.Lead ahead
+}
+
+// Accuracy is how forecasts did a certain time ahead.
+type Accuracy struct {
+	Tried       int     // values that were compared
+	WAPE        float64 // sum of absolute errors by sum of values; 0 of none
+	Persistence float64 // that of expecting the newest value to stay, which is all that reacting can do
 }
 
 // Score is how one model did in the backtest.

@@ -1,4 +1,4 @@
-// Command forecast backtests package forecast on recorded traffic: the last quarter of each trace, from rolling origins, each with only what was
+// Command forecast backtests package forecast on recorded traffic: the last quarter of each trace (or with -quarter 3 the one before, to choose by), from rolling origins, each with only what was
 // known by then. It prints the WAPE of the next 24 hours, that of the last of them, the error one step ahead against persistence's,
 // and how often the 50, 80 and 90 % bands held.
 package main
@@ -70,6 +70,7 @@ func main() {
 	days := flag.Int("history", 0, "days of history to use; 0 is all")
 	every := flag.Duration("every", 6*time.Hour, "time between two origins")
 	which := flag.String("trace", "", "taxi or worldcup; empty is both")
+	part := flag.Int("quarter", 4, "of the trace to forecast: 4 is the report, 3 is where models and widths are chosen")
 	models := flag.String("models", "all", "beside ours: all, none, or names with commas; names joined by + are combined")
 	flag.Parse()
 	for _, tr := range []struct {
@@ -90,8 +91,9 @@ func main() {
 			tr.to = *step
 		}
 		s = s.Resample(max(tr.to, tr.step))
+		s.Values = s.Values[:len(s.Values)*min(max(*part, 2), 4)/4]
 		n := len(s.Values)
-		test := n - n/4
+		test := n * (min(max(*part, 2), 4) - 1) / min(max(*part, 2), 4)
 		day := int(24 * time.Hour / s.Step)
 		sets := [][]string{nil}
 		names := []string{"ours"}
