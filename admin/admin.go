@@ -81,6 +81,8 @@ type Options struct {
 	Pusher   Pusher       // nil: no values are taken
 	Alarms   func() any   // what GET /v1/alarms answers, which must encode to JSON; nil: there are none
 	Costs    func() Costs // what GET /v1/cost answers; nil: there are none
+	// Forecast tells what a pool's load is expected to be; a horizon of 0 is a season. nil: nobody forecasts.
+	Forecast func(pool string, horizon time.Duration) (*Forecast, error)
 	// History answers Prometheus's API below /api/v1; nil: there is none.
 	History http.Handler
 	Token   string // what every request must present; "" admits those that reach Weir under a loopback name

@@ -52,6 +52,7 @@ func (s *Server) routes(page fs.FS) http.Handler {
 		}
 		answer(w, s.o.Costs())
 	})
+	m.HandleFunc("GET /v1/pools/{pool}/forecast", s.getForecast)
 	m.HandleFunc("GET /v1/pools/{pool}/instances/{id}/logs", s.streamLogs)
 	m.HandleFunc("POST /v1/pools/{pool}/targets/{id}/drain", s.operate(func(o Operator, r *http.Request) error {
 		return o.Drain(r.PathValue("pool"), r.PathValue("id"), true)

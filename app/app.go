@@ -50,6 +50,7 @@ type App struct {
 	loops  sync.WaitGroup
 
 	samples  measure.Store
+	fitting  chan struct{}              // full while a forecast is fitted: one at a time
 	kept     atomic.Pointer[history.DB] // of the tenure, for those that cannot wait for the lock
 	provider *process.Provider
 	engine   *l7.Engine
@@ -81,7 +82,8 @@ func Start(c *config.Config, o Options) (_ *App, err error) {
 	}
 	a := &App{
 		log: o.Log, o: o, started: time.Now(), cfg: c, up: make(chan struct{}), replaced: make(chan struct{}),
-		pools: map[string]*livePool{}, listeners: map[string]*listener{},
+		fitting: make(chan struct{}, 1),
+		pools:   map[string]*livePool{}, listeners: map[string]*listener{},
 	}
 	a.ctx, a.cancel = context.WithCancel(context.Background())
 	var undo []func()

@@ -366,10 +366,15 @@ func (lp *livePool) has(id string) bool {
 // History evaluates a PromQL expression about what was measured, at every step of a span; see [history.DB.Range].
 func (a *App) History(ctx context.Context, promql string, from, to time.Time, step time.Duration) ([]measure.Point, error) {
 	a.mu.Lock()
-	h := a.tenure.history
+	t := a.tenure
 	a.mu.Unlock()
-	if h == nil {
-		return nil, fmt.Errorf("there is no history of what was measured; see the log of the start")
+	return t.read(ctx, promql, from, to, step)
+}
+
+// read is [App.History] of a tenure.
+func (t *tenure) read(ctx context.Context, promql string, from, to time.Time, step time.Duration) ([]measure.Point, error) {
+	if t.history == nil {
+		return nil, errors.New("there is no history of what was measured; see the log of the start")
 	}
-	return h.Range(ctx, promql, from, to, step)
+	return t.history.Range(ctx, promql, from, to, step)
 }

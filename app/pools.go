@@ -117,6 +117,7 @@ func (lp *livePool) configure(a *App, c *config.Pool) error {
 		s.loop.ConfigureMix(mixOf(c))
 		s.loop.ShedAfter(shedAfter(c))
 		s.loop.Configure(slotsOf(c), scaleOptions(lp.name, c.Scale), refreshOptions(c.Refresh))
+		a.foresee(lp, s, c)
 		a.tenure.asker.Watch(lp.name, queriesOf(c))
 	} else {
 		lp.fix(c)

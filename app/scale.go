@@ -44,13 +44,15 @@ func scaleOptions(name string, s *config.Scale) scale.Options {
 		case p.Knative != nil:
 			knative, _ := scale.NewKnative(p.Knative.Options(s))
 			o.Policies = append(o.Policies, knative)
+		case p.Predict != nil:
+			o.Policies = append(o.Policies, scale.NewPredict(p.Predict.Options()))
 		case p.Schedule != nil:
 			o.Schedule = append(o.Schedule, action(p.Schedule))
 		}
 	}
 	o.OwnTiming = len(o.Policies) > 0
 	for _, p := range s.Policies {
-		o.OwnTiming = o.OwnTiming && (p.HPA != nil || p.KEDA != nil || p.Knative != nil || p.Schedule != nil)
+		o.OwnTiming = o.OwnTiming && (p.HPA != nil || p.KEDA != nil || p.Knative != nil || p.Schedule != nil || p.Predict != nil)
 	}
 	return o
 }

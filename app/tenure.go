@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -89,6 +90,10 @@ func stateDir(dir string) (string, error) {
 
 // scaling is what moves the capacity of a pool. Its instances outlive it.
 type scaling struct {
+	tenure   *tenure
+	ctx      context.Context
+	forecast atomic.Pointer[foresight] // nil without a predict policy
+
 	fleet  *fleet.Fleet
 	loop   *control.Loop
 	cancel context.CancelFunc
@@ -102,18 +107,20 @@ func (a *App) newScaling(t *tenure, lp *livePool, c *config.Pool) (*scaling, err
 	var ctx context.Context
 	ctx, s.cancel = context.WithCancel(t.ctx)
 	var err error
+	s.tenure, s.ctx = t, ctx
 	s.fleet, err = fleet.New(ctx, p, a.provider, t.store, &a.samples, a.fleetOptions(lp, c), a.log, a.instanceChanged)
 	if err != nil {
 		s.cancel()
 		return nil, fmt.Errorf("pool %s: %w", p.Name, err)
 	}
 	s.loop = control.New(control.Options{
-		Pool: p, Fleet: s.fleet, Samples: &a.samples, Journal: t.journal, Slots: slotsOf(c), Mix: mixOf(c), ShedAfter: shedAfter(c),
+		Pool: p, Fleet: s.fleet, Samples: &a.samples, Journal: t.journal, Forecast: s.curve, Slots: slotsOf(c), Mix: mixOf(c), ShedAfter: shedAfter(c),
 		Reserve: s.fleet, Warm: warmPool(c), Termination: terminationOf(c.Scale),
 		Asker: t.asker, Scale: scaleOptions(p.Name, c.Scale), Desired: desiredOf(c.Scale), Log: a.log, Decided: a.decided,
 		Versions: s.fleet, Refresh: refreshOptions(c.Refresh), Refreshed: func(r plan.Refresh) { a.refreshed(p.Name, r) },
 	})
 	t.asker.Watch(p.Name, queriesOf(c))
+	a.foresee(lp, s, c)
 	return s, nil
 }
 

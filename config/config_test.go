@@ -376,6 +376,11 @@ func TestEveryKeyIsRead(t *testing.T) {
 						Advanced: &KEDAAdvanced{KEDAHPAConfig{&HPABehavior{ScaleUp: &HPARules{SelectPolicy: "Disabled"}}}},
 						Paused:   true, PausedReplicas: new(3), PausedScaleIn: true, PausedScaleOut: true, ForceActivation: true,
 					}},
+					{Predict: &PredictPolicy{
+						Metric: "requests_per_second", Value: 5, Mode: "forecast_only", Lead: 5 * Duration(time.Minute), Margin: seconds(30), Quantile: 0.95,
+						History: 336 * Duration(time.Hour), Step: seconds(300), Season: 24 * Duration(time.Hour), Timezone: "Europe/Berlin",
+						MaxCapacityBreach: "increase", MaxCapacityBuffer: 10,
+					}},
 					{Knative: &KnativePolicy{
 						Metric: "rps", Target: 50, TargetUtilization: 0.8, StableWindow: of(30 * time.Second), PanicWindowPercentage: 20, PanicThresholdPercentage: 150,
 						MaxScaleUpRate: 10, MaxScaleDownRate: 3, ScaleDownDelay: of(time.Minute), ActivationScale: 2,

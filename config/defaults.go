@@ -241,7 +241,7 @@ func everyDefault() []any {
 		DefaultPool(), DefaultPrefix(), DefaultAffinity(), DefaultUtilization(), DefaultSticky(), DefaultAgent(), DefaultTarget(),
 		DefaultHealth(), DefaultCheck(), DefaultTemplate(), DefaultWarmUp(), DefaultWarmPool(), DefaultScale(), DefaultCost(), DefaultQueuePolicy(),
 		DefaultTargetPolicy(), DefaultStepPolicy(), DefaultSimplePolicy(), DefaultSchedulePolicy(),
-		DefaultHPAPolicy(), DefaultHPARules(), DefaultKEDAPolicy(), DefaultKEDAFallback(), DefaultKnativePolicy(), DefaultAlarm(), DefaultAlarmAction(),
+		DefaultHPAPolicy(), DefaultHPARules(), DefaultKEDAPolicy(), DefaultKEDAFallback(), DefaultKnativePolicy(), DefaultPredictPolicy(), DefaultAlarm(), DefaultAlarmAction(),
 	}
 }
 

@@ -16,7 +16,6 @@ var laterKeys = map[reflect.Type][]string{
 	reflect.TypeFor[Ejection]():   {"success_rate"},
 	reflect.TypeFor[Template]():   {"image", "instances", "preset", "types", "user"},
 	reflect.TypeFor[Scale]():      {"behavior", "budget", "predict", "protect", "schedule", "warm_pool"},
-	reflect.TypeFor[Policy]():     {"predict"},
 	reflect.TypeFor[Cost]():       {"degrade"},
 	reflect.TypeFor[CostBudget](): {"degrade"},
 	reflect.TypeFor[CostType]():   {"slots", "weight"},

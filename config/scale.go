@@ -53,6 +53,8 @@ type Policy struct {
 	Simple *SimplePolicy `yaml:"simple"`
 	// Set min, max or the capacity at set times.
 	Schedule *SchedulePolicy `yaml:"schedule"`
+	// Launch ahead of a forecast.
+	Predict *PredictPolicy `yaml:"predict"`
 	// As a HorizontalPodAutoscaler of Kubernetes.
 	HPA *HPAPolicy `yaml:"hpa"`
 	// As a ScaledObject of KEDA.
@@ -253,7 +255,7 @@ func (s *Scale) OwnPace() bool {
 	paced := false
 	for _, p := range s.Policies {
 		switch {
-		case p.Schedule != nil:
+		case p.Schedule != nil, p.Predict != nil:
 		case p.Step != nil, p.Simple != nil, p.HPA != nil, p.KEDA != nil, p.Knative != nil, p.Target != nil && p.Target.Style == StyleAWS:
 			paced = true
 		default:

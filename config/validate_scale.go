@@ -76,6 +76,9 @@ func (v checker) policy(path string, one Policy, p *Pool) (waits bool) {
 		v.hpaPolicy(child(path, "hpa"), one.HPA, p.Scale)
 	case one.Knative != nil:
 		v.knativePolicy(child(path, "knative"), one.Knative)
+	case one.Predict != nil:
+		v.predictPolicy(child(path, "predict"), one.Predict, p.Scale)
+		return true
 	case one.KEDA != nil:
 		v.kedaPolicy(child(path, "keda"), one.KEDA, p.Scale)
 	case one.Schedule != nil:

@@ -42,9 +42,12 @@ type Options struct {
 	Samples *measure.Store
 	Asker   *measure.Asker // of the queries of policies; nil when there are none
 	Journal *Journal       // nil: nothing is kept
-	Slots   int            // of one instance; 0 means without limit
-	Scale   scale.Options
-	Mix     *plan.Mix // what launches ask for; nil leaves it to the provider
+
+	Forecast func(now time.Time) *scale.Curve // what to expect from now on; nil: nobody forecasts. It must not block
+
+	Slots int // of one instance; 0 means without limit
+	Scale scale.Options
+	Mix   *plan.Mix // what launches ask for; nil leaves it to the provider
 
 	ShedAfter time.Duration // see [Loop.ShedAfter]
 

@@ -35,6 +35,9 @@ func (l *Loop) observe(obs *scale.Observation, s pool.Load, views []fleet.View, 
 		Time: now, Desired: l.desired, Slots: l.o.Slots, Service: l.service, Boot: l.o.Fleet.Boots(),
 		Metrics: metrics, Instances: l.instances(instances[:0], views, now), Budget: l.budget,
 	}
+	if l.o.Forecast != nil {
+		obs.Forecast = l.o.Forecast(now)
+	}
 }
 
 // instances appends those that a policy is to see.

@@ -141,7 +141,7 @@ func (p *problem) combine(paths func(*try) []float64, stretch []int, out []float
 		}
 		out[h] = sum / total
 		if !p.signed {
-			out[h] = max(0, out[h]) // keeps NaN
+			out[h] = p.clean(out[h])
 		}
 	}
 }
@@ -187,7 +187,15 @@ func (p *problem) apply(forecast, miss float64) float64 {
 	if p.signed {
 		return forecast + miss
 	}
-	return max(0, (forecast+p.shift)*math.Exp(miss)-p.shift)
+	return p.clean((forecast+p.shift)*math.Exp(miss) - p.shift)
+}
+
+// clean makes what cannot be negative so, and 0 of the dust that the logarithm leaves: an instance would be launched for it. It keeps NaN.
+func (p *problem) clean(v float64) float64 {
+	if v < 1e-6*p.shift {
+		return 0
+	}
+	return v
 }
 
 type weighted struct{ v, w float64 }

@@ -77,3 +77,17 @@ func TestTooLittleIsRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestNothingStaysNothing(t *testing.T) {
+	s := wave(10)
+	clear(s.Values)
+	f, err := New(s, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, v := range f.Point {
+		if v != 0 || f.Values[len(f.Values)-1][i] != 0 {
+			t.Fatalf("step %d is %g, at most %g, want 0", i, v, f.Values[len(f.Values)-1][i])
+		}
+	}
+}

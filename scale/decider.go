@@ -150,6 +150,7 @@ func (d *Decider) propose(rec *Decision, c *clamp) (leader int) {
 		p := policy.Propose(c.obs)
 		rec.Proposals[i] = p
 		switch {
+		case p.Floor:
 		case p.Abstain:
 			abstained = i
 		case p.Neutral:
@@ -158,23 +159,38 @@ func (d *Decider) propose(rec *Decision, c *clamp) (leader int) {
 			leader = i
 		}
 	}
-	if leader < 0 {
-		return leader
-	}
-	want := max(0, rec.Proposals[leader].Desired)
 	if d.o.Suspends(AlarmNotification) {
-		if want != c.desired {
+		if leader >= 0 && max(0, rec.Proposals[leader].Desired) != c.desired {
 			c.bound = BoundSuspended
 		}
 		return leader
 	}
-	c.desired = want
+	if leader < 0 {
+		return raise(leader, rec, c)
+	}
+	c.desired = max(0, rec.Proposals[leader].Desired)
 	if stay && d.o.Combine == CombineMax && c.desired < c.obs.Desired {
 		c.desired, leader = c.obs.Desired, -1
 	}
 	if abstained >= 0 && c.desired < c.obs.Desired {
 		c.set(BoundMissingData, c.obs.Desired)
 		c.missing = rec.Proposals[abstained].Policy
+	}
+	return raise(leader, rec, c)
+}
+
+// raise applies the proposals that are floors to what the others came to. It returns the index of the one that raised it most, or leader.
+func raise(leader int, rec *Decision, c *clamp) int {
+	for i := range rec.Proposals {
+		p := &rec.Proposals[i]
+		if !p.Floor {
+			continue
+		}
+		c.max = max(c.max, p.Max)
+		if p.Desired > c.desired {
+			c.desired, leader = p.Desired, i
+			c.bound, c.missing = "", ""
+		}
 	}
 	return leader
 }

@@ -36,7 +36,8 @@ type Observation struct {
 	Service Sample `json:"service,omitzero"` // measured service times, seconds
 	Boot    Sample `json:"boot,omitzero"`    // measured boots, launch to ready, seconds
 
-	Budget *Budget `json:"budget,omitempty"` // what money allows at this moment; nil: as [Options] has it
+	Budget   *Budget `json:"budget,omitempty"`   // what money allows at this moment; nil: as [Options] has it
+	Forecast *Curve  `json:"forecast,omitempty"` // what the predict policy reads; nil: there is none
 }
 
 // Instance is one instance as a policy sees it.
@@ -97,6 +98,8 @@ type Proposal struct {
 	Desired int    `json:"desired"`           // meaningful when Abstain is false
 	Abstain bool   `json:"abstain,omitempty"` // the policy has nothing to go by (missing data); it neither grows nor shrinks, and lets nobody shrink
 	Neutral bool   `json:"neutral,omitempty"` // the policy knows its data and asks for nothing now; with AWS's combination it has no vote
+	Floor   bool   `json:"floor,omitempty"`   // Desired only raises what the others ask for, and never lowers it
+	Max     int    `json:"max,omitempty"`     // with Floor: the pool's max is at least this while the proposal stands
 	Why     string `json:"why"`               // the arithmetic in words: "ceil(12 waiting / 5 each) = 3"
 }
 

@@ -36,28 +36,29 @@ Exit codes: 0 done, 1 the config is wrong or the command failed, 2 the command l
 
 // cli is the command line.
 type cli struct {
-	Run     runCmd     `cmd:"" help:"Run Weir with a config."`
-	Check   checkCmd   `cmd:"" help:"Check a config: every mistake, each with its line and a remedy."`
-	Demo    demoCmd    `cmd:"" help:"Watch Weir balance, hold and scale on this machine, nothing to write."`
-	Load    loadCmd    `cmd:"" help:"Send an open-loop load and report what users would have seen."`
-	Trace   traceCmd   `cmd:"" help:"Say what a recorded trace holds: its format, rates, times and what had to be assumed."`
-	Infer   inferCmd   `cmd:"" help:"Run a small inference server: images, chat and predictions."`
-	Replay  replayCmd  `cmd:"" help:"Judge a config by recorded traffic: what users would have waited, and what it would have cost."`
-	Status  statusCmd  `cmd:"" help:"Show pools, targets, instances and queues of a running Weir."`
-	Logs    logsCmd    `cmd:"" help:"Show what an instance wrote."`
-	Drain   drainCmd   `cmd:"" help:"Give a target nothing new and let it finish."`
-	Scale   scaleCmd   `cmd:"" help:"Set a pool's capacity by hand, or give it back to its policies."`
-	Refresh refreshCmd `cmd:"" help:"Replace a pool's instances by ones of the present template, a few at a time."`
-	Explain explainCmd `cmd:"" help:"Say in words why a pool has the capacity it has."`
-	Cost    costCmd    `cmd:"" help:"Show what the instances of a running Weir cost: now, today, this month, and against on demand."`
-	Alarms  alarmsCmd  `cmd:"" help:"Show the alarms of a running Weir: states, reasons, history and actions."`
-	Decide  decideCmd  `cmd:"" help:"Print what a pool's policies decide about observations, one per line: unit tests for policies."`
-	Query   queryCmd   `cmd:"" help:"Ask in PromQL what Weir has measured."`
-	Target  targetCmd  `cmd:"" help:"Set a target's weight or slots by hand, or drain it, while Weir runs."`
-	Reload  reloadCmd  `cmd:"" help:"Have a running Weir read its config again, without a drop."`
-	Upgrade upgradeCmd `cmd:"" help:"Have a new process of Weir take over from a running one, without a drop."`
-	Schema  schemaCmd  `cmd:"" help:"Print the JSON Schema of the config, for editors."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Run      runCmd      `cmd:"" help:"Run Weir with a config."`
+	Check    checkCmd    `cmd:"" help:"Check a config: every mistake, each with its line and a remedy."`
+	Demo     demoCmd     `cmd:"" help:"Watch Weir balance, hold and scale on this machine, nothing to write."`
+	Load     loadCmd     `cmd:"" help:"Send an open-loop load and report what users would have seen."`
+	Trace    traceCmd    `cmd:"" help:"Say what a recorded trace holds: its format, rates, times and what had to be assumed."`
+	Infer    inferCmd    `cmd:"" help:"Run a small inference server: images, chat and predictions."`
+	Replay   replayCmd   `cmd:"" help:"Judge a config by recorded traffic: what users would have waited, and what it would have cost."`
+	Status   statusCmd   `cmd:"" help:"Show pools, targets, instances and queues of a running Weir."`
+	Logs     logsCmd     `cmd:"" help:"Show what an instance wrote."`
+	Drain    drainCmd    `cmd:"" help:"Give a target nothing new and let it finish."`
+	Scale    scaleCmd    `cmd:"" help:"Set a pool's capacity by hand, or give it back to its policies."`
+	Refresh  refreshCmd  `cmd:"" help:"Replace a pool's instances by ones of the present template, a few at a time."`
+	Explain  explainCmd  `cmd:"" help:"Say in words why a pool has the capacity it has."`
+	Cost     costCmd     `cmd:"" help:"Show what the instances of a running Weir cost: now, today, this month, and against on demand."`
+	Forecast forecastCmd `cmd:"" help:"Show what load a pool expects, and how good its forecasts were."`
+	Alarms   alarmsCmd   `cmd:"" help:"Show the alarms of a running Weir: states, reasons, history and actions."`
+	Decide   decideCmd   `cmd:"" help:"Print what a pool's policies decide about observations, one per line: unit tests for policies."`
+	Query    queryCmd    `cmd:"" help:"Ask in PromQL what Weir has measured."`
+	Target   targetCmd   `cmd:"" help:"Set a target's weight or slots by hand, or drain it, while Weir runs."`
+	Reload   reloadCmd   `cmd:"" help:"Have a running Weir read its config again, without a drop."`
+	Upgrade  upgradeCmd  `cmd:"" help:"Have a new process of Weir take over from a running one, without a drop."`
+	Schema   schemaCmd   `cmd:"" help:"Print the JSON Schema of the config, for editors."`
+	Version  versionCmd  `cmd:"" help:"Print the version."`
 }
 
 // usageError is a mistake on the command line that kong cannot see.

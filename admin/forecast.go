@@ -1,0 +1,72 @@
+package admin
+
+import (
+	"errors"
+	"net/http"
+	"time"
+)
+
+// Forecast is what GET /v1/pools/{pool}/forecast answers.
+type Forecast struct {
+	Pool        string          `json:"pool"`
+	Metric      string          `json:"metric"`
+	Made        time.Time       `json:"made,omitzero"`
+	Why         string          `json:"why,omitempty"` // there is no forecast, or none that is newer
+	LeadSeconds float64         `json:"lead_s"`
+	StepSeconds float64         `json:"step_s,omitempty"`
+	Quantiles   []float64       `json:"quantiles,omitempty"`
+	Actual      []ForecastPoint `json:"actual,omitempty"` // the newest season that was measured
+	Steps       []ForecastStep  `json:"steps,omitempty"`
+	Accuracy    *Accuracy       `json:"accuracy,omitempty"`
+	Models      []ForecastModel `json:"models,omitempty"` // the heaviest first
+}
+
+// ForecastPoint is a value that was measured.
+type ForecastPoint struct {
+	Time  time.Time `json:"time"`
+	Value float64   `json:"value"`
+}
+
+// ForecastStep is what is expected from Time on for a step.
+type ForecastStep struct {
+	Time   time.Time `json:"time"`
+	Point  float64   `json:"point"`
+	Values []float64 `json:"values"` // by quantile
+}
+
+// Accuracy is how forecasts of the last two seasons would have done at the distance of the lead, and reacting beside them.
+type Accuracy struct {
+	Tried    int     `json:"tried"`
+	WAPE     float64 `json:"wape"`
+	Reactive float64 `json:"reactive_wape"`
+}
+
+// ForecastModel is a model with its part in the forecast, 0 to 1.
+type ForecastModel struct {
+	Name   string  `json:"name"`
+	Weight float64 `json:"weight"`
+}
+
+func (s *Server) getForecast(w http.ResponseWriter, r *http.Request) {
+	if s.o.Forecast == nil {
+		refuse(w, http.StatusNotFound, "not_found", "this Weir makes no forecasts")
+		return
+	}
+	var horizon time.Duration
+	if text := r.FormValue("horizon"); text != "" {
+		var err error
+		if horizon, err = time.ParseDuration(text); err != nil || horizon <= 0 {
+			refuse(w, http.StatusBadRequest, "horizon", "horizon "+quoted(text)+" is not a duration above 0; write one such as 24h")
+			return
+		}
+	}
+	f, err := s.o.Forecast(r.PathValue("pool"), horizon)
+	switch {
+	case errors.Is(err, ErrNotFound):
+		refuse(w, http.StatusNotFound, "not_found", err.Error())
+	case err != nil:
+		s.fail(w, err)
+	default:
+		answer(w, f)
+	}
+}

@@ -1,0 +1,145 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math"
+	"reflect"
+	"strconv"
+	"time"
+
+	"github.com/weirlb/weir/admin"
+	"github.com/weirlb/weir/config"
+	"github.com/weirlb/weir/control"
+	"github.com/weirlb/weir/scale"
+)
+
+// predictionOf is the predict policy of a pool; nil: it has none.
+func predictionOf(c *config.Pool) *config.PredictPolicy {
+	if c.Scale == nil {
+		return nil
+	}
+	for _, p := range c.Scale.Policies {
+		if p.Predict != nil {
+			return p.Predict
+		}
+	}
+	return nil
+}
+
+// foresee starts, replaces or ends the forecast of a pool.
+func (a *App) foresee(lp *livePool, s *scaling, c *config.Pool) {
+	p := predictionOf(c)
+	if old := s.forecast.Load(); old != nil {
+		if p != nil && reflect.DeepEqual(old.of, *p) {
+			return
+		}
+		old.cancel()
+		s.forecast.Store(nil)
+	}
+	if p == nil {
+		return
+	}
+	zone, err := time.LoadLocation(p.Timezone)
+	if err != nil {
+		zone = time.UTC // the config has refused it
+	}
+	o := control.ForecastOptions{
+		Pool: lp.name, Metric: p.Measured(), Query: forecastQuery(lp.name, p), History: time.Duration(p.History), Step: time.Duration(p.Step),
+		Season: time.Duration(p.Season), Location: zone, Quantile: p.Quantile,
+		Lead: func() time.Duration { return leadOf(p, s.fleet.Boots()) },
+	}
+	ctx, cancel := context.WithCancel(s.ctx)
+	f := &foresight{Forecaster: control.NewForecaster(o, s.tenure.read, a.fitting, a.log), of: *p, cancel: cancel}
+	s.forecast.Store(f)
+	s.tenure.works.Go(func() { f.Run(ctx) })
+}
+
+// foresight is a running forecast, and what it was configured by.
+type foresight struct {
+	*control.Forecaster
+	of     config.PredictPolicy
+	cancel context.CancelFunc
+}
+
+// curve is what a decision reads.
+func (s *scaling) curve(now time.Time) *scale.Curve {
+	if f := s.forecast.Load(); f != nil {
+		return f.Curve(now)
+	}
+	return nil
+}
+
+func leadOf(p *config.PredictPolicy, boots scale.Sample) time.Duration {
+	return scale.NewPredict(p.Options()).Lead(boots)
+}
+
+// forecastQuery is the PromQL of a pool's total, averaged over each step so that nothing between two steps is lost.
+func forecastQuery(pool string, p *config.PredictPolicy) string {
+	if p.Query != "" {
+		return p.Query
+	}
+	name := p.Metric
+	if name == config.MetricRequestsPerSecond {
+		name = "weir_requests_per_second"
+	}
+	return fmt.Sprintf("sum(avg_over_time({__name__=%s,pool=%s}[%ds]))", strconv.Quote(name), strconv.Quote(pool), max(1, int(time.Duration(p.Step).Seconds())))
+}
+
+// Forecast says what a pool's load is expected to be; a horizon of 0 is a season.
+func (a *App) Forecast(pool string, horizon time.Duration) (*admin.Forecast, error) {
+	lp, err := a.pool(pool)
+	if err != nil {
+		return nil, err
+	}
+	s := lp.scaled.Load()
+	var f *foresight
+	if s != nil {
+		f = s.forecast.Load()
+	}
+	if f == nil {
+		return nil, fmt.Errorf("pool %s has no predict policy; add {predict: {mode: forecast_only}} to its scale.policies: %w", pool, admin.ErrNotFound)
+	}
+	last := f.Last()
+	if last == nil {
+		return &admin.Forecast{Pool: pool, Metric: f.of.Measured(), Why: "the first fit is under way"}, nil
+	}
+	return forecastView(pool, last, cmp.Or(horizon, time.Duration(f.of.Season)), time.Duration(f.of.Season)), nil
+}
+
+func forecastView(pool string, last *control.Forecasted, horizon, season time.Duration) *admin.Forecast {
+	out := &admin.Forecast{Pool: pool, Metric: last.Metric, Made: last.Made, LeadSeconds: last.Lead.Seconds()}
+	if last.Err != nil {
+		out.Why = last.Err.Error()
+	}
+	if h := last.Actual.Last(season); h.Step > 0 {
+		for i, v := range h.Values {
+			if !math.IsNaN(v) && !math.IsInf(v, 0) {
+				out.Actual = append(out.Actual, admin.ForecastPoint{Time: h.Start.Add(time.Duration(i) * h.Step), Value: v})
+			}
+		}
+	}
+	fc := last.Forecast
+	if fc == nil {
+		return out
+	}
+	out.StepSeconds, out.Quantiles = fc.Step.Seconds(), fc.Quantiles
+	out.Accuracy = &admin.Accuracy{Tried: fc.Recent.Tried, WAPE: fc.Recent.WAPE, Reactive: fc.Recent.Persistence}
+	for i, v := range fc.Point {
+		if time.Duration(i)*fc.Step >= horizon {
+			break
+		}
+		step := admin.ForecastStep{Time: fc.Start.Add(time.Duration(i) * fc.Step), Point: v}
+		for q := range fc.Values {
+			step.Values = append(step.Values, fc.Values[q][i])
+		}
+		out.Steps = append(out.Steps, step)
+	}
+	for _, m := range fc.Models {
+		if m.Weight >= 0.01 {
+			out.Models = append(out.Models, admin.ForecastModel{Name: m.Model, Weight: m.Weight})
+		}
+	}
+	return out
+}

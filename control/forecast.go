@@ -1,0 +1,177 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math"
+	"sync/atomic"
+	"time"
+
+	"github.com/weirlb/weir/forecast"
+	"github.com/weirlb/weir/measure"
+	"github.com/weirlb/weir/scale"
+)
+
+// ForecastOptions say what is forecast for a pool.
+type ForecastOptions struct {
+	Pool     string
+	Metric   string // the name that the policy knows it under
+	Query    string // PromQL of the history
+	History  time.Duration
+	Step     time.Duration
+	Season   time.Duration
+	Location *time.Location
+	Quantile float64              // that the policy is to be ready for
+	Lead     func() time.Duration // how far ahead the policy looks now
+}
+
+// Horizon is how far a forecast goes: two short seasons.
+func (o *ForecastOptions) Horizon() time.Duration { return 2 * o.Season }
+
+// every is the time between two fits: a hundredth of a season, 15 minutes for a day, and no less than a step.
+func (o *ForecastOptions) every() time.Duration { return max(o.Season/96, o.Step, time.Second) }
+
+// Forecasted is one fit, which does not change any more.
+type Forecasted struct {
+	Made     time.Time
+	Metric   string
+	Forecast *forecast.Forecast // nil when there is none, and Err says why
+	Err      error
+	Actual   forecast.Series // the history it was made from
+	Lead     time.Duration   // that Forecast.Recent is about
+	curve    scale.Curve
+}
+
+// Forecaster fits a pool's forecast anew now and then, beside the loop that reads it.
+type Forecaster struct {
+	o     ForecastOptions
+	read  func(ctx context.Context, promql string, from, to time.Time, step time.Duration) ([]measure.Point, error)
+	log   *slog.Logger
+	turn  chan struct{}
+	last  atomic.Pointer[Forecasted]
+	noted string // the reason that was logged last
+}
+
+// NewForecaster returns one that reads the history by read. turn, of capacity 1, is shared by all that must not fit at the same time.
+func NewForecaster(o ForecastOptions, read func(context.Context, string, time.Time, time.Time, time.Duration) ([]measure.Point, error), turn chan struct{}, log *slog.Logger) *Forecaster {
+	return &Forecaster{o: o, read: read, turn: turn, log: log}
+}
+
+// Last is the newest fit; nil: there was none yet.
+func (f *Forecaster) Last() *Forecasted { return f.last.Load() }
+
+// curveAhead is how much of the forecast a decision gets to see, in steps beyond the lead.
+const curveAhead = 2
+
+// Curve is what a decision at now reads of the newest fit. It is nil when there is none.
+func (f *Forecaster) Curve(now time.Time) *scale.Curve {
+	last := f.last.Load()
+	if last == nil || last.Forecast == nil {
+		return nil
+	}
+	c := last.curve
+	from := int(now.Sub(c.Start) / c.Step)
+	to := int((now.Add(f.o.Lead()).Sub(c.Start))/c.Step) + curveAhead
+	if from < 0 || from >= len(c.Values) {
+		return nil
+	}
+	c.Start, c.Values = c.Start.Add(time.Duration(from)*c.Step), c.Values[from:min(max(to, from+1), len(c.Values))]
+	return &c
+}
+
+// Run fits until ctx ends.
+func (f *Forecaster) Run(ctx context.Context) {
+	t := time.NewTicker(f.o.every())
+	defer t.Stop()
+	for {
+		select {
+		case f.turn <- struct{}{}:
+			f.fit(ctx, time.Now())
+			<-f.turn
+		case <-ctx.Done():
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+	}
+}
+
+// fit replaces the newest forecast. When that cannot be, the one before stays for as long as it reaches.
+func (f *Forecaster) fit(ctx context.Context, now time.Time) {
+	made := f.make(ctx, now)
+	if ctx.Err() != nil {
+		return
+	}
+	why := ""
+	if made.Err != nil {
+		why = made.Err.Error()
+		if before := f.last.Load(); before != nil && before.Forecast != nil {
+			keep := *before
+			keep.Err = made.Err
+			made = &keep
+		}
+	}
+	if why != f.noted {
+		f.noted = why
+		switch {
+		case why == "":
+			f.log.Info("the load is forecast", "pool", f.o.Pool, "metric", f.o.Metric)
+		case errors.Is(made.Err, forecast.ErrShort):
+			f.log.Info("the load cannot be forecast yet", "pool", f.o.Pool, "why", why)
+		default:
+			f.log.Warn("the load could not be forecast", "pool", f.o.Pool, "error", why)
+		}
+	}
+	f.last.Store(made)
+}
+
+func (f *Forecaster) make(ctx context.Context, now time.Time) *Forecasted {
+	m := &Forecasted{Made: now, Metric: f.o.Metric, Lead: f.o.Lead()}
+	to := now.Truncate(f.o.Step)
+	from := to.Add(-f.o.History)
+	points, err := f.read(ctx, f.o.Query, from, to, f.o.Step)
+	if err != nil {
+		m.Err = err
+		return m
+	}
+	m.Actual = seriesOf(points, from, to, f.o.Step)
+	quantiles := []float64{0.05, 0.5, 0.95}
+	at := 0
+	for at < len(quantiles) && quantiles[at] < f.o.Quantile {
+		at++
+	}
+	if at == len(quantiles) || quantiles[at] != f.o.Quantile {
+		quantiles = append(quantiles[:at:at], append([]float64{f.o.Quantile}, quantiles[at:]...)...)
+	}
+	m.Forecast, m.Err = forecast.New(m.Actual, forecast.Options{
+		Horizon: f.o.Horizon(), Quantiles: quantiles, Location: f.o.Location, Season: f.o.Season, Lead: m.Lead,
+	})
+	if m.Err != nil {
+		m.Forecast = nil
+		return m
+	}
+	r := m.Forecast.Recent
+	m.curve = scale.Curve{
+		Metric: f.o.Metric, Start: m.Forecast.Start, Step: m.Forecast.Step, Values: m.Forecast.Values[at],
+		Tried: r.Tried, Error: r.WAPE, Reactive: r.Persistence,
+	}
+	return m
+}
+
+// seriesOf lays points on even steps; the value of a step is that at its end. What is missing is NaN.
+func seriesOf(points []measure.Point, from, to time.Time, step time.Duration) forecast.Series {
+	s := forecast.Series{Start: from, Step: step, Values: make([]float64, int(to.Sub(from)/step))}
+	for i := range s.Values {
+		s.Values[i] = math.NaN()
+	}
+	for _, p := range points {
+		if i := int(p.Time.Sub(from)/step) - 1; i >= 0 && i < len(s.Values) {
+			s.Values[i] = p.Value
+		}
+	}
+	return s
+}
