@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/weirlb/weir/money"
 	"github.com/weirlb/weir/pool"
 	"github.com/weirlb/weir/scale"
 	"github.com/weirlb/weir/telemetry"
@@ -104,7 +105,7 @@ func busyStatus(started, now time.Time) Status {
 		Name: "images", Balance: "least_connections", Concurrency: 1, Queue: Queue{Depth: int(14 * wave), Limit: 1000, OldestWait: 2.31 * wave},
 		InFlight: 5, Slots: 5, Rates: Rates{3.4 * wave, 2.6}, Wait: Quantiles{.42, 2.2 * wave, 3.1}, Latency: Quantiles{1.9, 4.1 * wave, 5.6 * wave},
 		Totals: Totals{Requests: 18234 + uint64(3*t), OK: 18190, ClientErrors: 3, Cancelled: 12},
-		Scale:  &Scale{Min: 0, Max: 12, Desired: 8, Ready: 5, Loading: 2, Manual: nil}, Boot: &Boot{P50: 9.2, P90: 11.4, Count: 31},
+		Scale:  &Scale{Min: 0, Max: 12, Desired: 8, Ready: 5, Loading: 2, Manual: nil}, Cost: &money.Report{PerHour: 2.11, Today: 31.06, Month: 702.4, MonthOnDemand: 1466.13, Saved: 763.73, Projected: 1068.92}, Boot: &Boot{P50: 9.2, P90: 11.4, Count: 31},
 		LastDecision: &scale.Decision{Time: now, Previous: 8, Desired: 8, Why: "the queue policy asks for 8: 14 waiting requests at 1.9 s each fill 7.1 slots for the next 9.2 s"},
 	}
 	for i := range 5 {

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/weirlb/weir/fleet/plan"
+	"github.com/weirlb/weir/money"
 	"github.com/weirlb/weir/scale"
 )
 
@@ -67,6 +68,7 @@ type Pool struct {
 	Boot            *Boot           `json:"boot_s,omitempty"`
 	Version         int             `json:"version,omitempty"` // of the template that new instances are launched from
 	Refresh         *plan.Refresh   `json:"refresh,omitempty"` // under way, or the last one
+	Cost            *money.Report   `json:"cost,omitempty"`    // nil without prices
 	LaunchesBlocked *Blocked        `json:"launches_blocked,omitempty"`
 	LastDecision    *scale.Decision `json:"last_decision,omitempty"`
 }

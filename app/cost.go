@@ -129,8 +129,8 @@ func (a *App) Costs() admin.Costs {
 	return out
 }
 
-// cost is what GET /metrics tells of a pool's account; nil when it has none.
-func (a *App) cost(lp *livePool, now time.Time) *telemetry.Cost {
+// report is what a pool has cost; nil without prices.
+func (a *App) report(lp *livePool, now time.Time) *money.Report {
 	scaled, c := lp.scaled.Load(), lp.config()
 	if scaled == nil || c.Scale == nil || c.Scale.Cost == nil {
 		return nil
@@ -140,5 +140,14 @@ func (a *App) cost(lp *livePool, now time.Time) *telemetry.Cost {
 	a.mu.Unlock()
 	account, _ := ledger.Of(lp.name)
 	r := account.Report(now.UTC(), paid(c.Scale.Cost, scaled.fleet.Instances(now)))
+	return &r
+}
+
+// cost is what GET /metrics tells of a pool's account; nil when it has none.
+func (a *App) cost(lp *livePool, now time.Time) *telemetry.Cost {
+	r := a.report(lp, now)
+	if r == nil {
+		return nil
+	}
 	return &telemetry.Cost{PerHour: r.PerHour, OnDemandPerHour: r.OnDemandPerHour, Month: r.Month, MonthOnDemand: r.MonthOnDemand}
 }

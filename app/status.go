@@ -24,7 +24,9 @@ func (a *App) Status() admin.Status {
 		Listeners: a.listening(), Leaving: a.leaving.status(),
 	}
 	for _, lp := range a.sorted() {
-		s.Pools = append(s.Pools, lp.status(now))
+		p := lp.status(now)
+		p.Cost = a.report(lp, now)
+		s.Pools = append(s.Pools, p)
 	}
 	return s
 }

@@ -166,6 +166,11 @@ function notesOf(p, now) {
   if (b) notes.push({ key: 'blocked', kind: 'bad', text: `No launch for ${secs(Math.max(0, (Date.parse(b.until) - now) / 1000))}: ${b.why}` });
   const m = p.scale?.manual;
   if (m) notes.push({ key: 'manual', kind: 'load', text: `Set by hand to ${m.desired}, ${m.until ? 'until ' + time(m.until) : 'until it is taken back'}.` });
+  const c = p.cost;
+  if (c) {
+    const less = c.month_on_demand > 0 ? Math.round((100 * c.saved) / c.month_on_demand) : 0;
+    notes.push({ key: 'cost', text: `Costs ${num(c.per_hour)} an hour. Today ${num(c.today)}, this month ${num(c.month)}${less ? `, ${less} % less than on demand` : ''}; by its end ${num(c.projected)}.` });
+  }
   const d = p.last_decision;
   if (d) notes.push({ key: 'why', text: d.why.charAt(0).toUpperCase() + d.why.slice(1) });
   return notes;

@@ -195,6 +195,9 @@ func printStatus(w io.Writer, st admin.Status) {
 		if p.FailedOpen {
 			fmt.Fprint(w, " · FAILED OPEN: too few are healthy, requests go to all")
 		}
+		if c := p.Cost; c != nil {
+			fmt.Fprintf(w, " · costs %.2f an hour, %.2f this month", c.PerHour, c.Month)
+		}
 		fmt.Fprintln(w)
 		t := tabwriter.NewWriter(w, 2, 0, 2, ' ', 0)
 		if len(p.Instances) > 0 {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"testing"
 	"time"
 )
@@ -34,6 +35,9 @@ func TestTheTimeWithoutWeirIsCharged(t *testing.T) {
 	// 1 a second on demand and 0.2 for each spot; the account is at most chargeEvery (5 s) behind, and what the machine makes of it.
 	until(t, "the time away is charged", func() bool { return w.cost().Month > 7*1.4 })
 	spent := w.cost()
+	if out, _ := w.command("status"); !strings.Contains(out, "costs 5040.00 an hour") {
+		t.Errorf("weir status: %s", out)
+	}
 	at := time.Now()
 	var owed, onDemand float64
 	for _, i := range w.pool().Instances {
