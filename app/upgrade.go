@@ -193,9 +193,9 @@ func (a *App) reclaim() error {
 		return err
 	}
 	a.mu.Lock()
-	defer a.mu.Unlock()
 	a.tenure = t
-	for _, lp := range a.pools {
+	a.mu.Unlock()
+	for _, lp := range a.sorted() {
 		if !lp.scales() {
 			continue
 		}
