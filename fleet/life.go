@@ -10,19 +10,28 @@ import (
 	"github.com/weirlb/weir/target"
 )
 
-// live is the life of one instance, from launch or adoption to its end; one goroutine runs it. It may lead through the warm pool more than once.
+// live is the life of one instance, from launch or adoption to its end; one goroutine runs it. It may lead through the warm pool and standby more
+// than once.
 func (f *Fleet) live(in *instance) {
 	ctx, cancel := context.WithCancel(f.ctx)
 	defer cancel()
-	for in.State != Warm || f.rest(ctx, in) {
+	for !aside(in.State) || f.wait(ctx, in) {
 		if !f.work(ctx, in) {
 			return
 		}
 	}
 }
 
-// work is an instance's way from its launch, or from the warm pool, to its end or to the warm pool. True: it is there.
-func (f *Fleet) work(ctx context.Context, in *instance) (warm bool) {
+// wait keeps an instance where it waits to be told. True: it is to serve. False: it ended, or Weir ends.
+func (f *Fleet) wait(ctx context.Context, in *instance) bool {
+	if in.State == Standby {
+		return f.standBy(ctx, in)
+	}
+	return f.rest(ctx, in)
+}
+
+// work is an instance's way from its launch, or from the warm pool or standby, to its end or back there. True: it is there.
+func (f *Fleet) work(ctx context.Context, in *instance) (there bool) {
 	if in.handle == nil {
 		if err := f.launch(in); err != nil {
 			if errors.Is(err, ErrCapacity) {
@@ -46,6 +55,12 @@ func (f *Fleet) work(ctx context.Context, in *instance) (warm bool) {
 	}
 	if in.State == Draining {
 		f.linger(ctx, in)
+		if ctx.Err() != nil {
+			return false
+		}
+		if f.arrive(in, in.why) {
+			return aside(in.State)
+		}
 		f.end(ctx, in)
 		return false
 	}
@@ -53,10 +68,10 @@ func (f *Fleet) work(ctx context.Context, in *instance) (warm bool) {
 		f.end(ctx, in)
 		return false
 	}
-	if in.State != Warm && !f.serve(ctx, in, reports, dead) && in.State != Warm {
+	if !aside(in.State) && !f.serve(ctx, in, reports, dead) && !aside(in.State) {
 		f.end(ctx, in)
 	}
-	return in.State == Warm
+	return aside(in.State)
 }
 
 // linger waits until an adopted instance that drained has nothing in flight, which another process may have, and no longer than Drain.
@@ -81,7 +96,7 @@ func (f *Fleet) linger(ctx context.Context, in *instance) {
 // launch writes the instance down, launches it and writes down how to find it: a crash in between leaves a record by which
 // the next Weir finds it.
 func (f *Fleet) launch(in *instance) error {
-	if err := f.store.put(in.record); err != nil {
+	if err := f.write(in); err != nil {
 		return fmt.Errorf("recording it first: %w", err)
 	}
 	h, err := f.provider.Launch(f.ctx, Spec{ID: in.ID, Pool: in.Pool, Template: f.template(in.Version), Placement: in.Placement, MarketFile: f.options().MarketFile})
@@ -195,6 +210,9 @@ func (f *Fleet) booted(in *instance) {
 		f.learn(boot)
 	}
 	f.mu.Lock()
+	if in.record.Ready.IsZero() { // for the first time: what a person said later stays
+		in.Protected = f.o.Protect
+	}
 	in.record.Ready, in.prepared = time.Now(), true
 	f.failures, f.notBefore, f.lastFail = 0, time.Time{}, ""
 	f.mu.Unlock()
@@ -265,7 +283,7 @@ func (f *Fleet) serve(ctx context.Context, in *instance, reports chan health.Sta
 			case orderStop:
 				f.enter(in, Stopping, od.why)
 				return false
-			case orderDrain, orderPark:
+			case orderDrain, orderPark, orderErrand:
 				if !f.drain(ctx, in, od.why) {
 					return ctx.Err() != nil || in.State == Gone
 				}
@@ -292,10 +310,13 @@ func (f *Fleet) drain(ctx context.Context, in *instance, why string) bool {
 			f.crashed(in)
 			return false
 		case <-deadline.C:
+			if f.arrive(in, why) {
+				return false // what is in flight goes on: the instance does
+			}
 			f.enter(in, Stopping, fmt.Sprintf("%d requests were still in flight after the drain's %v", f.busy(in), f.options().Drain))
 			return false
 		case od := <-in.orders:
-			if od.kind == orderKeep || od.kind == orderWake {
+			if (od.kind == orderKeep || od.kind == orderWake) && f.errand(in) == "" {
 				f.pool.Drain(in.target, false, time.Now())
 				f.enter(in, was, od.why)
 				return true
@@ -306,6 +327,9 @@ func (f *Fleet) drain(ctx context.Context, in *instance, why string) bool {
 			}
 		case <-poll.C:
 		}
+	}
+	if f.arrive(in, why) {
+		return false
 	}
 	if f.isSpare(in) {
 		f.park(in, why)
@@ -377,24 +401,33 @@ func (f *Fleet) bury(in *instance) {
 		f.pool.Remove(in.target, time.Now())
 		f.options().Leave(in.target)
 	}
-	if err := f.store.remove(in.ID); err != nil {
-		f.log.Warn("an ended instance could not be taken out of the records", "instance", in.ID, "error", err)
-	}
+	f.forget(in, f.store.remove)
+	f.tell(in, Gone, in.why)
+}
+
+// forget ends Weir's care for an instance.
+func (f *Fleet) forget(in *instance, record func(id string) error) {
 	f.samples.Forget(in.ID)
 	f.mu.Lock()
-	in.State = Gone
+	in.State = Gone // nothing is written about it from here on
+	f.mu.Unlock()
+	in.writing.Lock()
+	err := record(in.ID)
+	in.writing.Unlock()
+	if err != nil {
+		f.log.Warn("an instance that is gone could not be taken out of the records", "instance", in.ID, "error", err)
+	}
+	f.mu.Lock()
 	delete(f.instances, in.ID)
 	f.mu.Unlock()
-	f.tell(in, Gone, in.why)
 }
 
 // enter moves an instance to a state, on disk too.
 func (f *Fleet) enter(in *instance, s State, why string) {
 	f.mu.Lock()
 	in.State, in.why, in.since = s, why, time.Now()
-	r := in.record
 	f.mu.Unlock()
-	if err := f.store.put(r); err != nil {
+	if err := f.write(in); err != nil {
 		f.log.Warn("an instance's state could not be recorded", "instance", in.ID, "error", err)
 	}
 	f.tell(in, s, why)

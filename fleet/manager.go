@@ -33,6 +33,7 @@ type Options struct {
 	StopTimeout  time.Duration // from being asked to end to being ended by force
 	Backoff      Backoff
 	Rest         Rest // of instances in the warm pool; "" is RestStopped
+	Protect      bool // new instances from scale-in
 
 	// Watch checks readiness at addr until ctx ends, and reports after each check.
 	Watch func(ctx context.Context, addr string, from health.Status, report func(health.Status))
@@ -98,7 +99,8 @@ type instance struct {
 	prepared bool // runs and is warmed up: it needs no warm-up request when it is woken
 	woken    bool // came from the warm pool: its boot says nothing of others
 
-	orders chan order
+	orders  chan order
+	writing sync.Mutex // held while the record goes to disk
 }
 
 // order is what the plan may tell an instance.
@@ -110,11 +112,12 @@ type order struct {
 type orderKind uint8
 
 const (
-	orderDrain orderKind = iota
-	orderKeep            // stop draining, go on
-	orderStop            // end it without waiting for what is in flight
-	orderWake            // take it from the warm pool into traffic
-	orderPark            // drain it into the warm pool
+	orderDrain  orderKind = iota
+	orderKeep             // stop draining, go on
+	orderStop             // end it without waiting for what is in flight
+	orderWake             // take it from the warm pool into traffic
+	orderPark             // drain it into the warm pool
+	orderErrand           // drain it to where a person sent it
 )
 
 // New returns a fleet and adopts the instances that an earlier Weir left running: they are in the pool when New
@@ -172,7 +175,8 @@ func (f *Fleet) adopt(r record) error {
 			f.log.Warn("an adopted instance may be suspended", "instance", r.ID, "error", err)
 		}
 	}
-	in := &instance{record: r, since: time.Now(), why: "adopted", handle: h, adopted: true, prepared: r.State == Warm, orders: make(chan order, 4)}
+	in := &instance{record: r, since: time.Now(), why: "adopted", handle: h, adopted: true, prepared: aside(r.State), orders: make(chan order, 4)}
+	in.remind()
 	f.instances[r.ID] = in
 	f.log.Info("adopted a running instance", "pool", r.Pool, "instance", r.ID, "state", r.State, "address", h.Addr())
 	if r.State == Ready || r.State == Unhealthy {
@@ -187,6 +191,7 @@ func (f *Fleet) adopt(r record) error {
 func (f *Fleet) adoptStopped(r record) {
 	r.Ref = ""
 	in := &instance{record: r, since: time.Now(), why: "adopted", adopted: true, orders: make(chan order, 4)}
+	in.remind()
 	f.instances[r.ID] = in
 	f.lives.Go(func() { f.live(in) })
 }
@@ -322,7 +327,10 @@ type View struct {
 	Target   *target.Target // nil while it takes no traffic
 	Version  int            // of the template it was launched from
 	Spare    bool           // belongs to the warm pool
+	Errand   Errand         // where a person sent it
 	plan.Placement
+
+	Protected bool // from scale-in
 }
 
 // Instances returns all instances, the oldest first.
@@ -335,6 +343,7 @@ func (f *Fleet) Instances(now time.Time) []View {
 		v := View{
 			ID: in.ID, State: in.State, Since: in.since, Why: in.why, Launched: in.Launched, Ready: in.record.Ready,
 			Ref: in.Ref, Usage: in.usage, Adopted: in.adopted, Target: in.target, Version: in.Version, Spare: in.Spare, Placement: in.Placement,
+			Errand: in.Errand, Protected: in.Protected,
 		}
 		if in.handle != nil {
 			v.Addr = in.handle.Addr()

@@ -1,7 +1,9 @@
 package fleet
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -20,7 +22,10 @@ type record struct {
 	Ready    time.Time `json:"ready,omitzero"`
 	Version  int       `json:"version,omitempty"` // of the template it was launched from
 	Spare    bool      `json:"spare,omitempty"`   // belongs to the warm pool, or is on its way there
+	Errand   Errand    `json:"errand,omitempty"`  // where a person sent it
 	plan.Placement
+
+	Protected bool `json:"protected,omitempty"` // from scale-in
 }
 
 // Store keeps the records of all pools' instances, and the measured boots, in Weir's database.
@@ -29,12 +34,13 @@ type Store struct{ db *bolt.DB }
 var (
 	instancesBucket = []byte("instances")
 	bootsBucket     = []byte("boots")
+	detachedBucket  = []byte("detached")
 )
 
 // NewStore prepares the database.
 func NewStore(db *bolt.DB) (*Store, error) {
 	err := db.Update(func(tx *bolt.Tx) error {
-		for _, b := range [][]byte{instancesBucket, bootsBucket, releasesBucket} {
+		for _, b := range [][]byte{instancesBucket, bootsBucket, releasesBucket, detachedBucket} {
 			if _, err := tx.CreateBucketIfNotExists(b); err != nil {
 				return err
 			}
@@ -60,6 +66,33 @@ func (s *Store) remove(id string) error {
 	return s.db.Batch(func(tx *bolt.Tx) error { return tx.Bucket(instancesBucket).Delete([]byte(id)) })
 }
 
+// release makes an instance's record one of a detached instance.
+func (s *Store) release(id string) error {
+	return s.db.Batch(func(tx *bolt.Tx) error {
+		if err := tx.Bucket(detachedBucket).Put([]byte(id), []byte("1")); err != nil {
+			return err
+		}
+		return tx.Bucket(instancesBucket).Delete([]byte(id))
+	})
+}
+
+// ForgetDetached drops the records of detached instances that do not run any more.
+func (s *Store) ForgetDetached(runs func(id string) bool) error {
+	return s.db.Update(func(tx *bolt.Tx) error {
+		var ended [][]byte
+		err := tx.Bucket(detachedBucket).ForEach(func(id, _ []byte) error {
+			if !runs(string(id)) {
+				ended = append(ended, bytes.Clone(id))
+			}
+			return nil
+		})
+		for _, id := range ended {
+			err = errors.Join(err, tx.Bucket(detachedBucket).Delete(id))
+		}
+		return err
+	})
+}
+
 // load returns the records of one pool, or of all with "".
 func (s *Store) load(pool string) ([]record, error) {
 	var out []record
@@ -78,11 +111,11 @@ func (s *Store) load(pool string) ([]record, error) {
 	return out, err
 }
 
-// Known says whether an instance has a record.
+// Known says whether an instance has a record, or was detached.
 func (s *Store) Known(id string) bool {
 	found := false
 	s.db.View(func(tx *bolt.Tx) error {
-		found = tx.Bucket(instancesBucket).Get([]byte(id)) != nil
+		found = tx.Bucket(instancesBucket).Get([]byte(id)) != nil || tx.Bucket(detachedBucket).Get([]byte(id)) != nil
 		return nil
 	})
 	return found

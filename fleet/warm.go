@@ -105,9 +105,8 @@ func (f *Fleet) still(ctx context.Context, in *instance, how Rest) error {
 	}
 	f.mu.Lock()
 	in.handle, in.Ref, in.prepared = nil, "", false
-	r := in.record
 	f.mu.Unlock()
-	return f.store.put(r)
+	return f.write(in)
 }
 
 // resume has an instance that may be suspended go on.
@@ -120,14 +119,7 @@ func resume(h Handle) error {
 
 // park takes an instance that is warmed up, or has drained, into the warm pool.
 func (f *Fleet) park(in *instance, why string) {
-	if in.target != nil {
-		f.pool.Drain(in.target, true, time.Now())
-		f.pool.Remove(in.target, time.Now())
-		f.options().Leave(in.target)
-	}
-	f.mu.Lock()
-	in.target, in.prepared = nil, true
-	f.mu.Unlock()
+	f.leaveTraffic(in)
 	f.enter(in, Warm, why)
 }
 
