@@ -387,7 +387,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 						ScaleToZeroGracePeriod: of(20 * time.Second), ScaleToZeroPodRetentionPeriod: of(40 * time.Second),
 					}},
 				},
-				Combine: "max", MaxOutPerMinute: 8, MaxInPerMinute: 2, Suspend: []string{"replace_unhealthy"}, Termination: []string{"OldestLaunchTemplate", "NewestInstance"},
+				Combine: "max", MaxOutPerMinute: 8, MaxInPerMinute: 2, Suspend: []string{"replace_unhealthy"}, Termination: []string{"OldestLaunchTemplate", "NewestInstance"}, Protect: true,
 				Cost: &Cost{
 					OnDemandBase: 2, OnDemandPercent: 20, Allocation: "price_capacity_optimized", SpotPools: 2, Fallback: true, Zones: []string{"a", "b"},
 					Types:  []CostType{{Name: "g4dn.xlarge", OnDemand: 0.526, Spot: 0.158, Zones: []string{"a"}}, {Name: "g5.xlarge", OnDemand: 1.006, Spot: 0.302}},

@@ -15,7 +15,7 @@ var laterKeys = map[reflect.Type][]string{
 	reflect.TypeFor[Check]():      {"on_failure", "port", "prompt"},
 	reflect.TypeFor[Ejection]():   {"success_rate"},
 	reflect.TypeFor[Template]():   {"image", "instances", "preset", "types", "user"},
-	reflect.TypeFor[Scale]():      {"behavior", "budget", "predict", "protect", "schedule", "warm_pool"},
+	reflect.TypeFor[Scale]():      {"behavior", "budget", "predict", "schedule", "warm_pool"},
 	reflect.TypeFor[Cost]():       {"degrade"},
 	reflect.TypeFor[CostBudget](): {"degrade"},
 	reflect.TypeFor[CostType]():   {"slots", "weight"},

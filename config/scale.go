@@ -33,6 +33,8 @@ type Scale struct {
 	// By which rules scale-in chooses who goes, the first that tells two apart deciding: Default, OldestInstance, NewestInstance,
 	// OldestLaunchTemplate, ClosestToNextInstanceHour. Without it, the one with the fewest requests in flight goes.
 	Termination []string `yaml:"termination" jsonschema:"minItems=1,enum=Default,enum=OldestInstance,enum=NewestInstance,enum=OldestLaunchTemplate,enum=ClosestToNextInstanceHour" noun:"a termination policy" example:"[OldestInstance]"`
+	// Protect new instances from scale-in, until weir instance unprotects them.
+	Protect bool `yaml:"protect"`
 	// What instances are made of, and what they may cost.
 	Cost *Cost `yaml:"cost"`
 	// What is not to happen for now: launch, terminate, alarm_notification (what policies ask for), scheduled_actions,
