@@ -65,6 +65,7 @@ func (s *Server) routes(page fs.FS) http.Handler {
 		return o.Scale(r.PathValue("pool"), -1, 0)
 	}))
 	m.HandleFunc("POST /v1/pools/{pool}/refresh", s.operate(refresh))
+	m.HandleFunc("POST /v1/pools/{pool}/instances/{id}/{verb}", s.operate(setInstance))
 	m.HandleFunc("PATCH /v1/pools/{pool}/targets/{id}", s.operate(setTarget))
 	m.HandleFunc("DELETE /v1/pools/{pool}/targets/{id}", s.operate(func(o Operator, r *http.Request) error {
 		return o.Override(r.PathValue("pool"), r.PathValue("id"), pool.Override{}, true)

@@ -138,6 +138,7 @@ type Scale struct {
 
 	Warm      int `json:"warm,omitempty"`      // in the warm pool
 	Preparing int `json:"preparing,omitempty"` // on their way there
+	Standby   int `json:"standby,omitempty"`   // taken out of service by hand
 }
 
 // Manual is a capacity set by hand.
@@ -149,7 +150,7 @@ type Manual struct {
 // Instance is one instance of a pool.
 type Instance struct {
 	ID       string    `json:"id"`
-	State    string    `json:"state"` // pending, starting, warming, ready, unhealthy, draining, stopping
+	State    string    `json:"state"` // pending, starting, warming, ready, unhealthy, draining, stopping, warm, standby
 	Since    time.Time `json:"since"` // of the state
 	Launched time.Time `json:"launched,omitzero"`
 	Address  string    `json:"address,omitempty"`
@@ -166,6 +167,8 @@ type Instance struct {
 	Adopted  bool      `json:"adopted,omitempty"` // an earlier Weir launched it
 	Why      string    `json:"why,omitempty"`     // of the state
 	Spare    bool      `json:"spare,omitempty"`   // belongs to the warm pool
+
+	Protected bool `json:"protected,omitempty"` // from scale-in
 }
 
 // Boot sums up how long launches took to be ready, in seconds.

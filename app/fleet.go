@@ -29,6 +29,7 @@ func (a *App) fleetOptions(lp *livePool, c *config.Pool) fleet.Options {
 		StartTimeout: time.Duration(t.StartTimeout), StopTimeout: time.Duration(t.StopTimeout),
 		Backoff:    fleet.Backoff{Initial: time.Duration(t.Backoff.Initial), Max: time.Duration(t.Backoff.Max)},
 		Rest:       restOf(c.WarmPool),
+		Protect:    c.Scale != nil && c.Scale.Protect,
 		MarketFile: marketOf(c),
 		Join:       lp.join, Leave: lp.leave, Elsewhere: a.leaving.inFlight,
 		Watch: func(ctx context.Context, addr string, from health.Status, report func(health.Status)) {

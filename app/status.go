@@ -95,6 +95,8 @@ func (s *scaling) status(p *admin.Pool, c *config.Pool, now time.Time) {
 		switch v.State {
 		case fleet.Ready:
 			p.Scale.Ready++
+		case fleet.Standby:
+			p.Scale.Standby++
 		case fleet.Warm:
 			p.Scale.Warm++
 		case fleet.Pending, fleet.Starting, fleet.Warming:
@@ -107,7 +109,7 @@ func (s *scaling) status(p *admin.Pool, c *config.Pool, now time.Time) {
 		p.Instances = append(p.Instances, admin.Instance{
 			ID: v.ID, State: string(v.State), Since: v.Since, Launched: v.Launched, Address: v.Addr, Ref: v.Ref,
 			Version: v.Version, Type: v.Type, Market: v.Market, Zone: v.Zone, ETA: v.ETA.Seconds(), InFlight: v.InFlight, Slots: c.Concurrency,
-			CPU: v.Usage.CPU, Memory: v.Usage.Memory, Adopted: v.Adopted, Why: v.Why, Spare: v.Spare,
+			CPU: v.Usage.CPU, Memory: v.Usage.Memory, Adopted: v.Adopted, Why: v.Why, Spare: v.Spare, Protected: v.Protected,
 		})
 	}
 	if b := s.fleet.Boots(); b.Count > 0 {

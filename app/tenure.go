@@ -115,7 +115,7 @@ func (a *App) newScaling(t *tenure, lp *livePool, c *config.Pool) (*scaling, err
 	}
 	s.loop = control.New(control.Options{
 		Pool: p, Fleet: s.fleet, Samples: &a.samples, Journal: t.journal, Forecast: s.curve, Slots: slotsOf(c), Mix: mixOf(c), ShedAfter: shedAfter(c),
-		Reserve: s.fleet, Warm: warmPool(c), Termination: terminationOf(c.Scale),
+		Attendant: s.fleet, Reserve: s.fleet, Warm: warmPool(c), Termination: terminationOf(c.Scale),
 		Asker: t.asker, Scale: scaleOptions(p.Name, c.Scale), Desired: desiredOf(c.Scale), Log: a.log, Decided: a.decided,
 		Versions: s.fleet, Refresh: refreshOptions(c.Refresh), Refreshed: func(r plan.Refresh) { a.refreshed(p.Name, r) },
 	})
@@ -183,6 +183,13 @@ func (a *App) endOrphans(t *tenure) error {
 	if err != nil {
 		a.log.Warn("looking for instances that no record knows", "error", err)
 		return nil
+	}
+	runs := make(map[string]bool, len(found))
+	for _, f := range found {
+		runs[f.ID] = true
+	}
+	if err := t.store.ForgetDetached(func(id string) bool { return runs[id] }); err != nil {
+		a.log.Warn("forgetting detached instances that have ended", "error", err)
 	}
 	for _, f := range found {
 		if t.store.Known(f.ID) {

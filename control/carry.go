@@ -29,7 +29,7 @@ func (l *Loop) carryOut(s pool.Load, views []fleet.View, now time.Time) {
 		}
 		in.Instances = append(in.Instances, plan.Instance{
 			ID: v.ID, State: string(v.State), Started: v.Launched, Since: v.Since, InFlight: v.InFlight, Healthy: v.State != fleet.Unhealthy,
-			Version: v.Version, Spare: v.Spare, Placement: v.Placement,
+			Version: v.Version, Spare: v.Spare, Protected: v.Protected, Placement: v.Placement,
 		})
 		if !v.Spare && (v.State == fleet.Pending || v.State == fleet.Starting || v.State == fleet.Warming || v.State == fleet.Warm) {
 			coming++

@@ -55,8 +55,9 @@ type Options struct {
 	Refresh   RefreshOptions
 	Refreshed func(plan.Refresh) // told of each step of a refresh; it must not block
 
-	Reserve Reserve // nil: there is no warm pool
-	Warm    plan.WarmPool
+	Attendant Attendant // nil: nobody acts on single instances
+	Reserve   Reserve   // nil: there is no warm pool
+	Warm      plan.WarmPool
 
 	Termination []plan.Termination // by which rules scale-in chooses
 
@@ -191,7 +192,7 @@ func (l *Loop) Step(now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	load := l.o.Pool.Load(now)
-	views := l.o.Fleet.Instances(now)
+	views := serving(l.o.Fleet.Instances(now))
 	obs := l.tape.next(l.decider)
 	l.observe(obs, load, views, now)
 	d := l.decider.Decide(obs)

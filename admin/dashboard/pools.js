@@ -114,7 +114,7 @@ function showBox(b, i, now, open) {
   const loading = LOADING.includes(i.state);
   attr(b, 'data-state', i.state);
   attr(b, 'aria-expanded', String(open));
-  attr(b, 'title', `${i.id}: ${i.state}${i.why ? ', ' + i.why : ''}`);
+  attr(b, 'title', `${i.id}: ${i.state}${i.protected ? ', protected from scale-in' : ''}${i.why ? ', ' + i.why : ''}`);
   attr(b, 'aria-label', `${i.id}, ${i.state}, ${plural(i.in_flight, 'request')} in flight` + (loading && i.eta_s ? `, ready in about ${secs(i.eta_s)}` : ''));
   const pips = !loading && i.slots > 0 && i.slots <= PIPS ? i.slots : 0;
   text(state, loading && i.eta_s ? `${i.state} ${secs(Math.ceil(i.eta_s))}` : pips || loading ? i.state : `${i.state}, ${num(i.in_flight)}${i.slots ? '/' + num(i.slots) : ''}`);
@@ -137,6 +137,7 @@ function showDetail(box, pool, i, now) {
     ['age', i.launched && since(i.launched)], ['ready in about', i.eta_s && secs(i.eta_s)],
     ['in flight', i.slots ? `${i.in_flight} of ${plural(i.slots, 'slot')}` : String(i.in_flight)],
     ['processor', i.cpu_percent != null && `${num(i.cpu_percent)} % of one core`], ['memory', i.memory_bytes && bytes(i.memory_bytes)],
+    ['scale-in', i.protected && 'protected'],
     ['adopted', i.adopted && 'launched by an earlier Weir'],
   ].filter(([, v]) => v);
   if (!box.firstElementChild) box.append(el('dl'), el('p', {}, el('a', { target: '_blank' }, 'The end of its log')));

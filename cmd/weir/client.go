@@ -207,6 +207,9 @@ func printStatus(w io.Writer, st admin.Status) {
 				if i.ETA > 0 {
 					why = fmt.Sprintf("ready in about %.0f s", i.ETA)
 				}
+				if i.Protected {
+					why = strings.TrimSuffix("protected; "+why, "; ")
+				}
 				fmt.Fprintf(t, "  %s\t%s\t%v\t%d\t%.0f\t%s\t%s\t%s\n", i.ID, i.State, st.Time.Sub(i.Since).Round(time.Second), i.InFlight, i.CPU, size(i.Memory), i.Address, why)
 			}
 		} else if len(p.Targets) > 0 {

@@ -48,6 +48,7 @@ type cli struct {
 	Drain    drainCmd    `cmd:"" help:"Give a target nothing new and let it finish."`
 	Scale    scaleCmd    `cmd:"" help:"Set a pool's capacity by hand, or give it back to its policies."`
 	Refresh  refreshCmd  `cmd:"" help:"Replace a pool's instances by ones of the present template, a few at a time."`
+	Instance instanceCmd `cmd:"" help:"Protect one instance, put it in standby, detach or end it."`
 	Explain  explainCmd  `cmd:"" help:"Say in words why a pool has the capacity it has."`
 	Cost     costCmd     `cmd:"" help:"Show what the instances of a running Weir cost: now, today, this month, and against on demand."`
 	Forecast forecastCmd `cmd:"" help:"Show what load a pool expects, and how good its forecasts were."`
