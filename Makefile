@@ -6,7 +6,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 # Linux on two cores: the race detector and real servers need more than the default ten minutes' patience on a busy day.
 TEST_TIMEOUT ?= 20m
 
-.PHONY: demo test build assets deps lint chaos fuzz tls-check slow-check bench bench-proxy bench-azure bench-tail bench-tsdb bench-replay bench-forecast clean
+.PHONY: demo test build assets deps lint chaos fuzz tls-check slow-check bench bench-proxy bench-azure bench-tail bench-tsdb bench-replay bench-forecast pictures clean
 
 ## demo: build Weir and watch it balance, hold and scale in about three minutes
 demo: build
@@ -67,6 +67,10 @@ bench-azure: build
 ## bench-tail: how long requests wait beside the ideal queue, nginx and HAProxy
 bench-tail: deps build
 	$(GO) run ./bench/tail -weir $(BIN) $(ARGS)
+
+## pictures: those of docs/img/policies, of how each policy behaves
+pictures:
+	$(GO) run ./bench/pictures
 
 ## bench-tsdb: what measured values cost on disk and in memory, 10,000 series every 5 s
 bench-tsdb:
