@@ -49,7 +49,7 @@ type meters struct {
 
 func newMeters() meters {
 	return meters{
-		arrivals: window.NewCounter(100*time.Millisecond, 700),
+		arrivals: window.NewCounter(100*time.Millisecond, 1300),
 		finished: window.NewCounter(100*time.Millisecond, 700),
 		wait:     window.NewDistribution(10*time.Second, 6),
 		service:  window.NewDistribution(10*time.Second, 6),
@@ -104,14 +104,14 @@ func (m *meters) medianService(now time.Time) time.Duration {
 	return time.Duration(m.lately(now).P50 * float64(time.Second))
 }
 
-// rateWindow is the span to count arrivals over: half a minute, or the shortest one that shows a change that chance does not explain, such as
+// rateWindow is the span to count arrivals over: a minute, or the shortest one that shows a change that chance does not explain, such as
 // a spike or the end of a load. It is asked each second for days, so what chance does once in a thousand looks is still chance: the bound
 // is one that a Poisson count passes less than once in a million (H. Chernoff, 1952: exp(-surprise)), and where arrivals came in clumps before, by as
 // much more as their counts varied more.
 func (m *meters) rateWindow(now time.Time) time.Duration {
-	window := 30 * time.Second
+	window := 60 * time.Second
 	usual := m.arrivals.Rate(now, window)
-	for _, span := range [...]time.Duration{15 * time.Second, 10 * time.Second, 5 * time.Second, 2 * time.Second, time.Second} {
+	for _, span := range [...]time.Duration{30 * time.Second, 15 * time.Second, 10 * time.Second, 5 * time.Second, 2 * time.Second, time.Second} {
 		seen := float64(m.arrivals.Sum(now, span))
 		expected := usual * span.Seconds()
 		surprise := expected - seen
@@ -133,7 +133,7 @@ type Load struct {
 	Idle       time.Duration // since the pool last had a request
 
 	Rate       float64       // arrivals a second, over the last RateWindow
-	RateWindow time.Duration // 1 to 30 seconds: the shortest that holds enough arrivals to be more than noise
+	RateWindow time.Duration // 1 to 60 seconds: the shortest that holds enough arrivals to be more than noise
 	Trend      float64       // change of the rate, requests/s per second, over 5 seconds or the window, whichever is longer
 
 	Service window.Summary // of the last minute

@@ -111,7 +111,8 @@ func (q Queue) look(obs *Observation, waiting, running float64) outlook {
 //
 // A window that is looked at because a request came holds that request in any case; what it tells about the rate is
 // in the others (n-1 of n). Without this a lone request would read as a steady stream. The trend counts as far as it is beyond
-// two standard deviations of the slope that Poisson arrivals at this rate show by chance, 4 sqrt(rate / window^3).
+// nearly three standard deviations of the slope that Poisson arrivals at this rate show by chance, 4 sqrt(rate / window^3), and
+// from the middle of the window on, which is the time that the rate is the rate of.
 func (o *outlook) arrivals(obs *Observation) {
 	rate, known := obs.metric(RequestsPerSecond)
 	if !known {
@@ -124,8 +125,8 @@ func (o *outlook) arrivals(obs *Observation) {
 	}
 	o.rate = max(0, rate-1/window)
 	if trend, known := obs.metric(ArrivalTrend); known {
-		chance := 8 * math.Sqrt(rate/(window*window*window))
-		o.growth = min(max(0, trend-chance)*o.boot, o.rate)
+		chance := 4 * math.Sqrt(rate/(window*window*window))
+		o.growth = min(max(0, trend-chance)*(o.boot+window/2), o.rate)
 	}
 }
 
