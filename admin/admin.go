@@ -83,6 +83,9 @@ type Options struct {
 	Pusher   Pusher       // nil: no values are taken
 	Alarms   func() any   // what GET /v1/alarms answers, which must encode to JSON; nil: there are none
 	Costs    func() Costs // what GET /v1/cost answers; nil: there are none
+	// Record is what the newest decision up to a time that changed a pool's capacity was made from, which must encode to JSON; nil: none is
+	// kept. A zero time is now.
+	Record func(pool string, at time.Time) (any, error)
 	// Forecast tells what a pool's load is expected to be; a horizon of 0 is a season. nil: nobody forecasts.
 	Forecast func(pool string, horizon time.Duration) (*Forecast, error)
 	// History answers Prometheus's API below /api/v1; nil: there is none.

@@ -38,6 +38,7 @@ func (s *Server) routes(page fs.FS) http.Handler {
 	m.HandleFunc("GET /v1/events", s.streamEvents)
 	m.HandleFunc("GET /v1/decisions", s.getDecisions)
 	m.HandleFunc("GET /v1/explain", s.getExplanation)
+	m.HandleFunc("GET /v1/record", s.getRecord)
 	m.HandleFunc("GET /v1/alarms", func(w http.ResponseWriter, r *http.Request) {
 		if s.o.Alarms == nil {
 			answer(w, map[string][]string{"alarms": {}})

@@ -31,6 +31,18 @@ func (a *App) Status() admin.Status {
 	return s
 }
 
+// Record is what the newest decision up to a time that changed a pool's capacity was made from; nil: none is kept.
+func (a *App) Record(pool string, at time.Time) (any, error) {
+	a.mu.Lock()
+	journal := a.tenure.journal
+	a.mu.Unlock()
+	r, err := journal.Record(pool, at)
+	if r == nil || err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
 // Decisions implements admin.Source.
 func (a *App) Decisions(pool string, from, to time.Time, limit int) ([]scale.Decision, error) {
 	a.mu.Lock()

@@ -45,7 +45,9 @@ func newWeb(a *App, c config.Admin, given *Inheritance) (*web, error) {
 		return nil, err
 	}
 	w.Server = admin.New(admin.Options{
-		Source: a, Operator: a, Keeper: a, Logs: a.readLog, Pusher: a, Alarms: a.alarms, Costs: a.Costs, Forecast: a.Forecast, History: history.Handler(a.kept.Load), Token: c.Token, Known: c.TLS.ClientCA != "", Version: a.o.Version, Log: a.log,
+		Source: a, Operator: a, Keeper: a, Logs: a.readLog, Pusher: a,
+		Alarms: a.alarms, Costs: a.Costs, Record: a.Record, Forecast: a.Forecast, History: history.Handler(a.kept.Load),
+		Token: c.Token, Known: c.TLS.ClientCA != "", Version: a.o.Version, Log: a.log,
 	})
 	w.http = &http.Server{
 		Handler: w.Server, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,

@@ -322,6 +322,8 @@ type explainCmd struct {
 	remote
 	Pool string `arg:"" help:"The pool."`
 	At   string `help:"The decision in force at this time (RFC 3339); without it, the latest."`
+
+	Record bool `help:"Print what the latest decision that changed the capacity was made from, as JSON; weir decide --record makes it again."`
 }
 
 func (e *explainCmd) Run(o *output) error {
@@ -329,7 +331,11 @@ func (e *explainCmd) Run(o *output) error {
 	if e.At != "" {
 		q.Set("at", e.At)
 	}
-	b, err := e.do("GET", "/v1/explain?"+q.Encode(), nil)
+	path := "/v1/explain?"
+	if e.Record {
+		path = "/v1/record?"
+	}
+	b, err := e.do("GET", path+q.Encode(), nil)
 	if err != nil {
 		return err
 	}

@@ -24,6 +24,7 @@ type decideCmd struct {
 	Pool   string   `help:"The pool; needed when several scale."`
 	State  string   `help:"Begin with the state in this file, where it exists, and leave there the state at the end." type:"path"`
 	Text   bool     `help:"Print for people instead of JSON."`
+	Record string   `help:"Make the decision of this file again (- is standard input), which weir explain --record has printed, and compare." type:"path" placeholder:"FILE"`
 	Files  []string `arg:"" optional:"" help:"Files of observations; without any, standard input." type:"path"`
 }
 
@@ -40,7 +41,8 @@ read from "metrics" under the name "query:" and its text.
 
   weir decide -c weir.yaml --pool images observations.jsonl
   echo '{"time":"2026-01-05T09:00:00Z","metrics":{"queue_depth":40,"in_flight":4}}' | weir decide -c weir.yaml --text
-  weir decide -c weir.yaml day.jsonl | jq -r '[.time, .desired, .why] | @tsv'`
+  weir decide -c weir.yaml day.jsonl | jq -r '[.time, .desired, .why] | @tsv'
+  weir explain api --record --at 2026-01-05T09:00:00Z | weir decide -c weir.yaml --record -`
 }
 
 // decideState is what --state keeps.
@@ -74,6 +76,9 @@ func (r *decideCmd) Run(o *output) error {
 	options, slots, desired, err := app.Scaling(c, r.Pool)
 	if err != nil {
 		return usageError{fmt.Errorf("weir: %w", err)}
+	}
+	if r.Record != "" {
+		return r.again(o, options)
 	}
 	d := decisions{decider: scale.New(options), slots: slots, state: decideState{Pool: options.Pool, Desired: desired}, out: o.out, text: r.Text}
 	if err := d.restore(r.State); err != nil {
