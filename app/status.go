@@ -111,7 +111,7 @@ func (s *scaling) status(p *admin.Pool, c *config.Pool, now time.Time) {
 			p.Scale.Standby++
 		case fleet.Warm:
 			p.Scale.Warm++
-		case fleet.Pending, fleet.Starting, fleet.Warming:
+		case fleet.Pending, fleet.PendingWait, fleet.Starting, fleet.Warming:
 			if v.Spare {
 				p.Scale.Preparing++
 			} else {

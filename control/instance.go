@@ -15,13 +15,18 @@ type Attendant interface {
 	Resume(id, why string) error
 }
 
-// serving leaves out the instances that people took out of service: they are no capacity, and no plan moves them. One that resumes counts as
-// one that starts.
+// serving leaves out the instances that people took out of service: they are no capacity, and no plan moves them. One that resumes or waits for
+// launch hooks counts as one that starts, and one that waits for terminate hooks as one that ends, or drains into the warm pool.
 func serving(views []fleet.View) []fleet.View {
 	views = slices.DeleteFunc(views, func(v fleet.View) bool { return v.Errand != "" })
 	for i := range views {
-		if views[i].State == fleet.Standby {
-			views[i].State = fleet.Starting
+		switch v := &views[i]; {
+		case v.State == fleet.Standby || v.State == fleet.PendingWait:
+			v.State = fleet.Starting
+		case v.State == fleet.TerminatingWait && v.Spare:
+			v.State = fleet.Draining
+		case v.State == fleet.TerminatingWait:
+			v.State = fleet.Stopping
 		}
 	}
 	return views
@@ -79,7 +84,7 @@ func (l *Loop) counted(id string) error {
 		if v.ID != id {
 			continue
 		}
-		if v.Errand != "" || v.Spare || v.State == fleet.Draining || v.State == fleet.Stopping {
+		if v.Errand != "" || v.Spare || v.State == fleet.Draining || v.State == fleet.TerminatingWait || v.State == fleet.Stopping {
 			return fmt.Errorf("instance %s does not count towards the desired capacity of pool %s now, so that cannot be decremented with it", id, l.o.Pool.Name)
 		}
 	}

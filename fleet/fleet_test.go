@@ -103,6 +103,7 @@ type world struct {
 	cancel context.CancelFunc
 	warm   error // of the warm-up request
 	hang   bool  // the warm-up request is not answered
+	hooks  []Hook
 	events []Event
 	mu     sync.Mutex
 }
@@ -148,6 +149,7 @@ func (w *world) options() Options {
 	return Options{
 		Slots: 1, Drain: time.Minute, StartTimeout: 20 * time.Second, StopTimeout: 5 * time.Second,
 		Backoff: Backoff{Initial: time.Second, Max: 8 * time.Second},
+		Hooks:   w.hooks, HookEnv: []string{"API=here"},
 		Watch: func(ctx context.Context, addr string, s health.Status, report func(health.Status)) {
 			for ctx.Err() == nil {
 				w.m.mu.Lock()

@@ -42,14 +42,19 @@ func (f *Fleet) work(ctx context.Context, in *instance) (there bool) {
 			f.bury(in)
 			return false
 		}
+	} else if in.State == Pending { // a crash came between its launch and this
+		f.greet(in)
+	}
+	if in.State == PendingWait && !f.welcome(ctx, in) {
+		return false
 	}
 	reports := make(chan health.Status, 1)
 	dead := make(chan string, 1)
 	watched, cancel := context.WithCancel(ctx)
 	defer cancel()
 	f.check(watched, in, reports, dead)
-	if in.State == Starting || in.State == Warming || in.State == Pending {
-		if !f.start(ctx, in, reports, dead) {
+	for in.State == Starting || in.State == Warming {
+		if !f.start(ctx, in, reports, dead) || in.State == PendingWait && !f.welcome(ctx, in) {
 			return false
 		}
 	}
@@ -64,7 +69,7 @@ func (f *Fleet) work(ctx context.Context, in *instance) (there bool) {
 		f.end(ctx, in)
 		return false
 	}
-	if in.State == Stopping {
+	if in.State == Stopping || in.State == TerminatingWait {
 		f.end(ctx, in)
 		return false
 	}
@@ -104,10 +109,10 @@ func (f *Fleet) launch(in *instance) error {
 		return err
 	}
 	f.mu.Lock()
-	in.handle, in.Ref = h, h.Ref()
+	in.handle, in.Ref, in.Born = h, h.Ref(), time.Now()
 	f.refused.Grant(in.Placement)
 	f.mu.Unlock()
-	f.enter(in, Starting, "")
+	f.greet(in)
 	return nil
 }
 
@@ -143,10 +148,11 @@ func (f *Fleet) check(ctx context.Context, in *instance, reports chan health.Sta
 	})
 }
 
-// start brings an instance from its launch to ready, or to the warm pool. False: it ended, and was buried.
+// start brings an instance from its launch to ready, or to the warm pool. It is back in PendingWait when it was prepared for the warm pool
+// and is to serve instead. False: it ended, and was buried.
 func (f *Fleet) start(ctx context.Context, in *instance, reports chan health.Status, dead chan string) bool {
 	o := f.options()
-	late := time.NewTimer(time.Until(in.Launched.Add(o.StartTimeout)))
+	late := time.NewTimer(time.Until(in.begun().Add(o.StartTimeout)))
 	defer late.Stop()
 	warmed := make(chan error, 1)
 	last := "it was not checked yet"
@@ -170,7 +176,7 @@ func (f *Fleet) start(ctx context.Context, in *instance, reports chan health.Sta
 			}
 		case od := <-in.orders:
 			if od.kind == orderDrain || od.kind == orderStop {
-				f.enter(in, Stopping, od.why)
+				f.leave(in, od.why)
 				f.end(ctx, in)
 				return false
 			}
@@ -191,9 +197,12 @@ func (f *Fleet) start(ctx context.Context, in *instance, reports chan health.Sta
 				f.end(ctx, in)
 				return false
 			}
-			if f.isSpare(in) {
+			switch {
+			case f.isSpare(in):
 				f.prepare(in)
-			} else {
+			case in.To == AtWarmPool && f.hold(in, OnLaunch, AtWarmPool, AtPool, "woken while it was prepared"):
+				in.prepared = true
+			default:
 				f.booted(in)
 			}
 			return true
@@ -268,7 +277,7 @@ func (f *Fleet) serve(ctx context.Context, in *instance, reports chan health.Sta
 			return true
 		case why := <-dead:
 			f.enter(in, Unhealthy, "liveness: "+why)
-			f.enter(in, Stopping, "it failed its liveness check: "+why)
+			f.leave(in, "it failed its liveness check: "+why)
 			return false
 		case s := <-reports:
 			f.pool.Checked(in.target, s, time.Now())
@@ -281,7 +290,7 @@ func (f *Fleet) serve(ctx context.Context, in *instance, reports chan health.Sta
 		case od := <-in.orders:
 			switch od.kind {
 			case orderStop:
-				f.enter(in, Stopping, od.why)
+				f.leave(in, od.why)
 				return false
 			case orderDrain, orderPark, orderErrand:
 				if !f.drain(ctx, in, od.why) {
@@ -313,7 +322,7 @@ func (f *Fleet) drain(ctx context.Context, in *instance, why string) bool {
 			if f.arrive(in, why) {
 				return false // what is in flight goes on: the instance does
 			}
-			f.enter(in, Stopping, fmt.Sprintf("%d requests were still in flight after the drain's %v", f.busy(in), f.options().Drain))
+			f.leave(in, fmt.Sprintf("%d requests were still in flight after the drain's %v", f.busy(in), f.options().Drain))
 			return false
 		case od := <-in.orders:
 			if (od.kind == orderKeep || od.kind == orderWake) && f.errand(in) == "" {
@@ -322,7 +331,7 @@ func (f *Fleet) drain(ctx context.Context, in *instance, why string) bool {
 				return true
 			}
 			if od.kind == orderStop {
-				f.enter(in, Stopping, od.why)
+				f.leave(in, od.why)
 				return false
 			}
 		case <-poll.C:
@@ -332,17 +341,30 @@ func (f *Fleet) drain(ctx context.Context, in *instance, why string) bool {
 		return false
 	}
 	if f.isSpare(in) {
-		f.park(in, why)
+		return f.retreat(ctx, in, why)
+	}
+	f.leave(in, why)
+	return false
+}
+
+// retreat takes an instance that has drained into the warm pool, after the hooks of its way out of the pool. It is never back in traffic: false, as
+// of drain.
+func (f *Fleet) retreat(ctx context.Context, in *instance, why string) bool {
+	if f.hold(in, OnTerminate, AtPool, AtWarmPool, why) && !f.farewell(ctx, in) {
 		return false
 	}
-	f.enter(in, Stopping, why)
+	if f.isSpare(in) {
+		f.park(in, why)
+	} else {
+		f.enter(in, Stopping, "wanted back while it left for the warm pool, which it had left for good")
+	}
 	return false
 }
 
 // end asks the instance to end, sees that it does, and buries it.
 func (f *Fleet) end(ctx context.Context, in *instance) {
-	if in.State != Stopping {
-		f.enter(in, Stopping, in.why)
+	if in.State != Stopping && in.State != TerminatingWait {
+		f.leave(in, in.why)
 	}
 	if in.target != nil {
 		f.pool.Drain(in.target, true, time.Now())
@@ -350,6 +372,12 @@ func (f *Fleet) end(ctx context.Context, in *instance) {
 	if in.handle == nil { // of the warm pool, and stopped
 		f.bury(in)
 		return
+	}
+	if in.State == TerminatingWait {
+		if !f.farewell(ctx, in) {
+			return // the next Weir goes on with its hooks
+		}
+		f.enter(in, Stopping, in.why)
 	}
 	in.handle.Stop(f.options().StopTimeout)
 	select {
@@ -411,9 +439,9 @@ func (f *Fleet) forget(in *instance, record func(id string) error) {
 	f.mu.Lock()
 	in.State = Gone // nothing is written about it from here on
 	f.mu.Unlock()
-	in.writing.Lock()
+	in.writing <- struct{}{}
 	err := record(in.ID)
-	in.writing.Unlock()
+	<-in.writing
 	if err != nil {
 		f.log.Warn("an instance that is gone could not be taken out of the records", "instance", in.ID, "error", err)
 	}

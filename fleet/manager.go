@@ -34,6 +34,8 @@ type Options struct {
 	Backoff      Backoff
 	Rest         Rest // of instances in the warm pool; "" is RestStopped
 	Protect      bool // new instances from scale-in
+	Hooks        []Hook
+	HookEnv      []string // of the programs of hooks, beside Weir's own and that of the call; NAME=value
 
 	// Watch checks readiness at addr until ctx ends, and reports after each check.
 	Watch func(ctx context.Context, addr string, from health.Status, report func(health.Status))
@@ -100,7 +102,21 @@ type instance struct {
 	woken    bool // came from the warm pool: its boot says nothing of others
 
 	orders  chan order
-	writing sync.Mutex // held while the record goes to disk
+	kick    chan struct{}     // something it waits for has changed
+	running map[string]func() // what ends a hook that runs, by the token of its wait
+	writing chan struct{}     // full while the record goes to disk
+}
+
+func newInstance(r record, why string) *instance {
+	return &instance{record: r, since: time.Now(), why: why, orders: make(chan order, 4), kick: make(chan struct{}, 1), running: map[string]func(){}, writing: make(chan struct{}, 1)}
+}
+
+// begun is when an instance began to get ready: its launch, or the end of its launch hooks. The lock is held, or it is its own goroutine.
+func (in *instance) begun() time.Time {
+	if in.Greeted.After(in.Launched) {
+		return in.Greeted
+	}
+	return in.Launched
 }
 
 // order is what the plan may tell an instance.
@@ -164,10 +180,10 @@ func (f *Fleet) adopt(r record) error {
 	if r.Version == 0 {
 		r.Version = f.releases.Wanted // launched by a Weir that did not count them
 	}
-	if r.State == Pending || r.State == Warming {
+	if r.State == Warming {
 		r.State = Starting // its warm-up request went down with the Weir that sent it
 	}
-	if r.State == Draining && r.Spare {
+	if (r.State == Draining || r.State == TerminatingWait) && r.Spare {
 		r.Spare = false // it was on its way to the warm pool; who drained it there is gone
 	}
 	if r.State != Warm {
@@ -175,7 +191,8 @@ func (f *Fleet) adopt(r record) error {
 			f.log.Warn("an adopted instance may be suspended", "instance", r.ID, "error", err)
 		}
 	}
-	in := &instance{record: r, since: time.Now(), why: "adopted", handle: h, adopted: true, prepared: aside(r.State), orders: make(chan order, 4)}
+	in := newInstance(r, "adopted")
+	in.handle, in.adopted, in.prepared = h, true, aside(r.State)
 	in.remind()
 	f.instances[r.ID] = in
 	f.log.Info("adopted a running instance", "pool", r.Pool, "instance", r.ID, "state", r.State, "address", h.Addr())
@@ -190,7 +207,8 @@ func (f *Fleet) adopt(r record) error {
 // adoptStopped goes on with an instance of the warm pool that does not run.
 func (f *Fleet) adoptStopped(r record) {
 	r.Ref = ""
-	in := &instance{record: r, since: time.Now(), why: "adopted", adopted: true, orders: make(chan order, 4)}
+	in := newInstance(r, "adopted")
+	in.adopted = true
 	in.remind()
 	f.instances[r.ID] = in
 	f.lives.Go(func() { f.live(in) })
@@ -208,6 +226,7 @@ func (f *Fleet) Configure(o Options) {
 		if in.target != nil {
 			in.target.SetSlots(o.Slots)
 		}
+		in.look() // what it waits for may be gone
 	}
 }
 
@@ -223,10 +242,7 @@ func (f *Fleet) Launch(n int, as plan.Placement) { f.begin(n, as, false) }
 func (f *Fleet) begin(n int, as plan.Placement, spare bool) {
 	now, version := time.Now(), f.Version()
 	for range n {
-		in := &instance{
-			record: record{ID: f.newID(), Pool: f.pool.Name, State: Pending, Launched: now, Version: version, Spare: spare, Placement: as},
-			since:  now, orders: make(chan order, 4),
-		}
+		in := newInstance(record{ID: f.newID(), Pool: f.pool.Name, State: Pending, Launched: now, Version: version, Spare: spare, Placement: as}, "")
 		f.mu.Lock()
 		f.instances[in.ID] = in
 		f.mu.Unlock()
@@ -291,7 +307,7 @@ func (f *Fleet) Retire(ctx context.Context, why string) error {
 		f.mu.Lock()
 		n := len(f.instances)
 		for _, in := range f.instances {
-			if in.State != Draining && in.State != Stopping {
+			if in.State != Draining && in.State != Stopping && in.State != TerminatingWait {
 				select {
 				case in.orders <- order{orderDrain, why}:
 				default:
@@ -330,7 +346,11 @@ type View struct {
 	Errand   Errand         // where a person sent it
 	plan.Placement
 
-	Protected bool // from scale-in
+	Protected bool   // from scale-in
+	Waits     []Wait // for hooks, when it is in PendingWait or TerminatingWait; not to be changed
+
+	Begun time.Time // to get ready: launched, or the end of its launch hooks
+	Born  time.Time // launched for the first time; waking and resuming do not change it
 }
 
 // Instances returns all instances, the oldest first.
@@ -343,13 +363,13 @@ func (f *Fleet) Instances(now time.Time) []View {
 		v := View{
 			ID: in.ID, State: in.State, Since: in.since, Why: in.why, Launched: in.Launched, Ready: in.record.Ready,
 			Ref: in.Ref, Usage: in.usage, Adopted: in.adopted, Target: in.target, Version: in.Version, Spare: in.Spare, Placement: in.Placement,
-			Errand: in.Errand, Protected: in.Protected,
+			Errand: in.Errand, Protected: in.Protected, Waits: in.Waits, Begun: in.begun(), Born: in.Born,
 		}
 		if in.handle != nil {
 			v.Addr = in.handle.Addr()
 		}
 		v.InFlight = f.inFlight(in)
-		if boot.Count > 0 && !in.Spare && !(in.woken && in.prepared) && (in.State == Pending || in.State == Starting || in.State == Warming) {
+		if boot.Count > 0 && !in.Spare && !(in.woken && in.prepared) && (in.State == Pending || in.State == PendingWait || in.State == Starting || in.State == Warming) {
 			v.ETA = max(time.Duration(boot.P50*float64(time.Second))-now.Sub(in.Launched), time.Second)
 		}
 		out = append(out, v)

@@ -45,7 +45,7 @@ func (f *Fleet) Send(id string, to Errand, why string) error {
 	return f.amend(id, od, func(in *instance) error {
 		serving := in.State == Ready || in.State == Unhealthy
 		switch {
-		case in.State == Stopping || in.State == Gone:
+		case in.State == Stopping || in.State == TerminatingWait || in.State == Gone:
 			return fmt.Errorf("instance %s is ending already", id)
 		case in.Errand == to:
 			return fmt.Errorf("instance %s was sent there already (%s)", id, to)
@@ -104,8 +104,8 @@ func (f *Fleet) amend(id string, od *order, change func(*instance) error) error 
 // write puts an instance's record on disk as it is now. One at a time for each instance, so that the newest is what stays; an instance that is
 // gone leaves no record.
 func (f *Fleet) write(in *instance) error {
-	in.writing.Lock()
-	defer in.writing.Unlock()
+	in.writing <- struct{}{}
+	defer func() { <-in.writing }()
 	f.mu.Lock()
 	r := in.record
 	f.mu.Unlock()
@@ -173,7 +173,7 @@ func (f *Fleet) standBy(ctx context.Context, in *instance) bool {
 		case od := <-in.orders:
 			switch od.kind {
 			case orderDrain, orderStop:
-				f.enter(in, Stopping, od.why)
+				f.leave(in, od.why)
 				f.end(ctx, in)
 				return false
 			case orderErrand:
@@ -199,7 +199,7 @@ func (in *instance) remind() {
 		in.orders <- order{orderWake, "resumed by hand"}
 	case in.State == Standby && in.Errand == ToDetach:
 		in.orders <- order{orderErrand, "detached by hand"}
-	case in.Errand == ToEnd && in.State != Draining && in.State != Stopping:
+	case in.Errand == ToEnd && in.State != Draining && in.State != TerminatingWait && in.State != Stopping:
 		in.orders <- order{orderDrain, "terminated by hand"}
 	case in.Errand != "" && (in.State == Ready || in.State == Unhealthy):
 		in.orders <- order{orderErrand, "sent to " + string(in.Errand) + " by hand"}

@@ -26,6 +26,12 @@ type record struct {
 	plan.Placement
 
 	Protected bool `json:"protected,omitempty"` // from scale-in
+
+	Waits   []Wait    `json:"waits,omitempty"` // for hooks
+	From    Place     `json:"from,omitempty"`  // and to, on the way that its hooks are about
+	To      Place     `json:"to,omitempty"`
+	Greeted time.Time `json:"greeted,omitzero"` // its launch hooks were done
+	Born    time.Time `json:"born,omitzero"`    // when it was launched, whatever came later
 }
 
 // Store keeps the records of all pools' instances, and the measured boots, in Weir's database.

@@ -67,14 +67,20 @@ func (f *Fleet) rest(ctx context.Context, in *instance) bool {
 		case od := <-in.orders:
 			switch od.kind {
 			case orderDrain, orderStop:
-				f.enter(in, Stopping, od.why)
+				f.leave(in, od.why)
 				f.end(ctx, in)
 				return false
 			case orderWake, orderKeep:
 				f.mu.Lock()
 				in.Launched, in.woken = time.Now(), true
 				f.mu.Unlock()
-				f.enter(in, Starting, od.why)
+				if in.handle == nil {
+					f.enter(in, Pending, od.why) // it is launched again
+					return true
+				}
+				if !f.hold(in, OnLaunch, AtWarmPool, AtPool, od.why) {
+					f.enter(in, Starting, od.why)
+				}
 				if err := resume(in.handle); err != nil {
 					f.failed(in, "it does not go on: "+err.Error())
 					f.end(ctx, in)
@@ -120,6 +126,9 @@ func resume(h Handle) error {
 // park takes an instance that is warmed up, or has drained, into the warm pool.
 func (f *Fleet) park(in *instance, why string) {
 	f.leaveTraffic(in)
+	f.mu.Lock()
+	in.Protected = f.o.Protect // as one that is new, when it serves again
+	f.mu.Unlock()
 	f.enter(in, Warm, why)
 }
 
