@@ -320,6 +320,12 @@ func TestEveryKeyIsRead(t *testing.T) {
 				Timeout: seconds(900), Failures: 3, Gate: Gate{ErrorPercent: 2.5, LatencyFactor: 1.5, Requests: 50},
 			},
 			WarmPool: &WarmPool{State: "hibernated", Min: 2, MaxPrepared: new(5), Reuse: true},
+			Lifecycle: Lifecycle{
+				Hooks: []Hook{
+					{Name: "register", On: "launch", Exec: []string{"./register", "--now"}, Timeout: seconds(300), DefaultResult: "continue", Metadata: "eu-1"},
+					{Name: "save", On: "terminate", Webhook: &Webhook{"http://127.0.0.1:9000/save", map[string]string{"Authorization": "Bearer x"}}, Timeout: seconds(3600), DefaultResult: "abandon"},
+				},
+			},
 			Scale: &Scale{
 				Min: 0, Max: 15, Desired: new(3),
 				Policies: []Policy{

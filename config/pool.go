@@ -62,6 +62,8 @@ type Pool struct {
 	Refresh Refresh `yaml:"refresh"`
 	// Instances that are prepared and take no traffic, so that scale-out need not wait for a boot.
 	WarmPool *WarmPool `yaml:"warm_pool"`
+	// What happens to instances between their launch and their end.
+	Lifecycle Lifecycle `yaml:"lifecycle"`
 }
 
 // Target is one address that takes traffic.

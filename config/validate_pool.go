@@ -42,6 +42,9 @@ func (v checker) pool(path, name string, p *Pool) {
 	if p.WarmPool != nil {
 		v.warmPool(child(path, "warm_pool"), p)
 	}
+	if at := child(path, "lifecycle"); v.has(at) {
+		v.lifecycle(at, p)
+	}
 }
 
 // origin checks that a pool has one source of targets, and only the keys that
