@@ -42,8 +42,8 @@ type Operator interface {
 	Scale(pool string, desired int, forTime time.Duration) error
 	// Refresh begins, cancels or rolls back the replacement of a pool's instances by ones of the present template.
 	Refresh(pool string, order RefreshOrder) error
-	// Instance does what a person wants of one instance. decrement lowers the desired capacity by one, so that it is not replaced.
-	Instance(pool, id string, verb InstanceVerb, decrement bool) error
+	// Instance does what a person, or a hook, wants of one instance.
+	Instance(pool, id string, o InstanceOrder) error
 }
 
 // RefreshOrder is what to do about a refresh.

@@ -54,6 +54,8 @@ func (s *Server) routes(page fs.FS) http.Handler {
 		answer(w, s.o.Costs())
 	})
 	m.HandleFunc("GET /v1/pools/{pool}/forecast", s.getForecast)
+	m.HandleFunc("GET /v1/pools/{pool}/instances", s.getInstances)
+	m.HandleFunc("GET /v1/pools/{pool}/instances/{id}", s.getInstances)
 	m.HandleFunc("GET /v1/pools/{pool}/instances/{id}/logs", s.streamLogs)
 	m.HandleFunc("POST /v1/pools/{pool}/targets/{id}/drain", s.operate(func(o Operator, r *http.Request) error {
 		return o.Drain(r.PathValue("pool"), r.PathValue("id"), true)

@@ -80,8 +80,8 @@ func (h *house) Refresh(pool string, order RefreshOrder) error {
 	return h.ask(fmt.Sprintf("refresh %s %s", pool, order))
 }
 
-func (h *house) Instance(pool, id string, verb InstanceVerb, decrement bool) error {
-	return h.ask(fmt.Sprintf("instance %s %s %s %v", pool, id, verb, decrement))
+func (h *house) Instance(pool, id string, o InstanceOrder) error {
+	return h.ask(fmt.Sprintf("instance %s %s %+v", pool, id, o))
 }
 
 func (h *house) Override(pool, target string, o pool.Override, clear bool) error {

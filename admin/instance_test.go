@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestInstanceVerbs(t *testing.T) {
@@ -14,9 +15,17 @@ func TestInstanceVerbs(t *testing.T) {
 		status     int
 		asked      string
 	}{
-		{"protect", "", http.StatusOK, "instance chat i-1 protect false"},
-		{"standby", `{"decrement": true}`, http.StatusOK, "instance chat i-1 standby true"},
-		{"detach", `{}`, http.StatusOK, "instance chat i-1 detach false"},
+		{"protect", "", http.StatusOK, "instance chat i-1 {Verb:protect Decrement:false Hook: Token: Result:}"},
+		{"standby", `{"decrement": true}`, http.StatusOK, "instance chat i-1 {Verb:standby Decrement:true Hook: Token: Result:}"},
+		{"detach", `{}`, http.StatusOK, "instance chat i-1 {Verb:detach Decrement:false Hook: Token: Result:}"},
+		{"complete", `{"hook": "a", "token": "t", "result": "abandon"}`, http.StatusOK, "instance chat i-1 {Verb:complete Decrement:false Hook:a Token:t Result:abandon}"},
+		{"complete", `{"result": "continue"}`, http.StatusOK, "instance chat i-1 {Verb:complete Decrement:false Hook: Token: Result:continue}"},
+		{"complete", "", http.StatusBadRequest, ""},
+		{"complete", `{"result": "maybe"}`, http.StatusBadRequest, ""},
+		{"complete", `{"result": "continue", "decrement": true}`, http.StatusBadRequest, ""},
+		{"heartbeat", "", http.StatusOK, "instance chat i-1 {Verb:heartbeat Decrement:false Hook: Token: Result:}"},
+		{"heartbeat", `{"result": "continue"}`, http.StatusBadRequest, ""},
+		{"protect", `{"hook": "a"}`, http.StatusBadRequest, ""},
 		{"resume", `{"decrement": true}`, http.StatusBadRequest, ""},
 		{"explode", "", http.StatusBadRequest, ""},
 		{"terminate", `{"decrement": "yes"}`, http.StatusBadRequest, ""},
@@ -29,6 +38,26 @@ func TestInstanceVerbs(t *testing.T) {
 		asked := slices.DeleteFunc([]string{c.asked}, func(s string) bool { return s == "" })
 		if w.Code != c.status || !slices.Equal(h.asked, asked) {
 			t.Errorf("%s %s: %d %s, asked %q", c.path, c.body, w.Code, w.Body, h.asked)
+		}
+	}
+}
+
+func TestInstancesAreShown(t *testing.T) {
+	h := &house{}
+	h.show(func(time.Time) Status {
+		return Status{Pools: []Pool{{Name: "chat", Instances: []Instance{{ID: "i-1"}, {ID: "i-2", Hooks: []HookWait{{Hook: "save"}}}}}}}
+	})
+	server := New(Options{Source: h})
+	for path, want := range map[string]string{
+		"chat/instances":        `{"instances":[{"id":"i-1",`,
+		"chat/instances/i-2":    `"hooks":[{"hook":"save",`,
+		"chat/instances/nobody": `has no instance`,
+		"nopool/instances":      `there is no pool`,
+	} {
+		w := httptest.NewRecorder()
+		server.ServeHTTP(w, httptest.NewRequest("GET", "http://localhost/v1/pools/"+path, nil))
+		if !strings.Contains(strings.ReplaceAll(strings.ReplaceAll(w.Body.String(), "\n", ""), `": `, `":`), want) {
+			t.Errorf("%s: %d %s", path, w.Code, w.Body)
 		}
 	}
 }

@@ -150,7 +150,7 @@ type Manual struct {
 // Instance is one instance of a pool.
 type Instance struct {
 	ID       string    `json:"id"`
-	State    string    `json:"state"` // pending, starting, warming, ready, unhealthy, draining, stopping, warm, standby
+	State    string    `json:"state"` // pending, pending:wait, starting, warming, ready, unhealthy, draining, terminating:wait, stopping, warm, standby
 	Since    time.Time `json:"since"` // of the state
 	Launched time.Time `json:"launched,omitzero"`
 	Address  string    `json:"address,omitempty"`
@@ -168,7 +168,8 @@ type Instance struct {
 	Why      string    `json:"why,omitempty"`     // of the state
 	Spare    bool      `json:"spare,omitempty"`   // belongs to the warm pool
 
-	Protected bool `json:"protected,omitempty"` // from scale-in
+	Protected bool       `json:"protected,omitempty"` // from scale-in
+	Hooks     []HookWait `json:"hooks,omitempty"`     // that it waits for
 }
 
 // Boot sums up how long launches took to be ready, in seconds.

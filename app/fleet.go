@@ -27,9 +27,10 @@ func (a *App) fleetOptions(lp *livePool, c *config.Pool) fleet.Options {
 	o := fleet.Options{
 		Template: templateOf(t), Slots: c.Concurrency, Drain: time.Duration(c.Drain),
 		StartTimeout: time.Duration(t.StartTimeout), StopTimeout: time.Duration(t.StopTimeout),
-		Backoff:    fleet.Backoff{Initial: time.Duration(t.Backoff.Initial), Max: time.Duration(t.Backoff.Max)},
-		Rest:       restOf(c.WarmPool),
-		Protect:    c.Scale != nil && c.Scale.Protect,
+		Backoff: fleet.Backoff{Initial: time.Duration(t.Backoff.Initial), Max: time.Duration(t.Backoff.Max)},
+		Rest:    restOf(c.WarmPool),
+		Protect: c.Scale != nil && c.Scale.Protect,
+		Hooks:   hooksOf(c), HookEnv: a.hookEnv(),
 		MarketFile: marketOf(c),
 		Join:       lp.join, Leave: lp.leave, Elsewhere: a.leaving.inFlight,
 		Watch: func(ctx context.Context, addr string, from health.Status, report func(health.Status)) {

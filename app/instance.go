@@ -8,8 +8,8 @@ import (
 	"github.com/weirlb/weir/fleet"
 )
 
-// Instance does what a person wants of one instance. It implements admin.Operator.
-func (a *App) Instance(pool, id string, verb admin.InstanceVerb, decrement bool) error {
+// Instance does what a person, or a hook, wants of one instance. It implements admin.Operator.
+func (a *App) Instance(pool, id string, o admin.InstanceOrder) error {
 	lp, err := a.pool(pool)
 	if err != nil {
 		return err
@@ -18,19 +18,23 @@ func (a *App) Instance(pool, id string, verb admin.InstanceVerb, decrement bool)
 	if scaled == nil {
 		return fmt.Errorf("pool %s has fixed targets and no instances; weir target and weir drain act on targets", pool)
 	}
-	switch l := scaled.loop; verb {
+	switch l, f := scaled.loop, scaled.fleet; o.Verb {
 	case admin.InstanceProtect, admin.InstanceUnprotect:
-		err = l.Protect(id, verb == admin.InstanceProtect)
+		err = f.Protect(id, o.Verb == admin.InstanceProtect)
 	case admin.InstanceResume:
 		err = l.Resume(id)
 	case admin.InstanceStandby:
-		err = l.Send(id, fleet.ToStandby, decrement)
+		err = l.Send(id, fleet.ToStandby, o.Decrement)
 	case admin.InstanceDetach:
-		err = l.Send(id, fleet.ToDetach, decrement)
+		err = l.Send(id, fleet.ToDetach, o.Decrement)
 	case admin.InstanceTerminate:
-		err = l.Send(id, fleet.ToEnd, decrement)
+		err = l.Send(id, fleet.ToEnd, o.Decrement)
+	case admin.InstanceComplete:
+		err = f.Complete(id, o.Hook, o.Token, fleet.Result(o.Result))
+	case admin.InstanceHeartbeat:
+		_, err = f.Heartbeat(id, o.Hook, o.Token)
 	default:
-		err = fmt.Errorf("%q is nothing to do with an instance", verb)
+		err = fmt.Errorf("%q is nothing to do with an instance", o.Verb)
 	}
 	if errors.Is(err, fleet.ErrUnknown) {
 		return fmt.Errorf("%w: %w", err, admin.ErrNotFound)

@@ -121,7 +121,7 @@ func (s *scaling) status(p *admin.Pool, c *config.Pool, now time.Time) {
 		p.Instances = append(p.Instances, admin.Instance{
 			ID: v.ID, State: string(v.State), Since: v.Since, Launched: v.Launched, Address: v.Addr, Ref: v.Ref,
 			Version: v.Version, Type: v.Type, Market: v.Market, Zone: v.Zone, ETA: v.ETA.Seconds(), InFlight: v.InFlight, Slots: c.Concurrency,
-			CPU: v.Usage.CPU, Memory: v.Usage.Memory, Adopted: v.Adopted, Why: v.Why, Spare: v.Spare, Protected: v.Protected,
+			CPU: v.Usage.CPU, Memory: v.Usage.Memory, Adopted: v.Adopted, Why: v.Why, Spare: v.Spare, Protected: v.Protected, Hooks: waitsOf(v.Waits),
 		})
 	}
 	if b := s.fleet.Boots(); b.Count > 0 {

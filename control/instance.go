@@ -10,7 +10,6 @@ import (
 
 // Attendant is what people who act on single instances need of a fleet beside what a Loop does.
 type Attendant interface {
-	Protect(id string, on bool) error
 	Send(id string, to fleet.Errand, why string) error
 	Resume(id, why string) error
 }
@@ -30,13 +29,6 @@ func serving(views []fleet.View) []fleet.View {
 		}
 	}
 	return views
-}
-
-// Protect sets whether scale-in may choose an instance.
-func (l *Loop) Protect(id string, on bool) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.o.Attendant.Protect(id, on)
 }
 
 // Send takes an instance out of service. With decrement the desired capacity falls by one, which may not take it below min; without,

@@ -3,7 +3,7 @@ import { failed } from './charts.js';
 import { attr, el, keyed, text } from './dom.js';
 import { age, bytes, num, plural, secs, time } from './format.js';
 
-const LOADING = ['pending', 'starting', 'warming'];
+const LOADING = ['pending', 'pending:wait', 'starting', 'warming'];
 const PIPS = 16; // slots shown one by one; more become a bar
 
 /** Shows the pools of a status in box. */
@@ -138,6 +138,7 @@ function showDetail(box, pool, i, now) {
     ['in flight', i.slots ? `${i.in_flight} of ${plural(i.slots, 'slot')}` : String(i.in_flight)],
     ['processor', i.cpu_percent != null && `${num(i.cpu_percent)} % of one core`], ['memory', i.memory_bytes && bytes(i.memory_bytes)],
     ['scale-in', i.protected && 'protected'],
+    ['waits for', i.hooks && i.hooks.filter((h) => !h.result).map((h) => `hook ${h.hook} until ${new Date(h.until).toLocaleTimeString()}`).join(', ')],
     ['adopted', i.adopted && 'launched by an earlier Weir'],
   ].filter(([, v]) => v);
   if (!box.firstElementChild) box.append(el('dl'), el('p', {}, el('a', { target: '_blank' }, 'The end of its log')));

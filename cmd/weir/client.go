@@ -207,6 +207,9 @@ func printStatus(w io.Writer, st admin.Status) {
 				if i.ETA > 0 {
 					why = fmt.Sprintf("ready in about %.0f s", i.ETA)
 				}
+				for _, h := range i.Hooks {
+					why = strings.TrimSuffix(waitsFor(h)+"; "+why, "; ")
+				}
 				if i.Protected {
 					why = strings.TrimSuffix("protected; "+why, "; ")
 				}

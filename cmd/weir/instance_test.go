@@ -1,11 +1,20 @@
 package main
 
 import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/weirlb/weir/admin"
+	"github.com/weirlb/weir/fleet"
 )
 
 const instancePool = `  api:
@@ -16,11 +25,18 @@ const instancePool = `  api:
     scale: {min: 1, max: 4, scale_in_window: 0s, policies: [{schedule: {name: never, at: "2099-01-01T00:00:00Z", desired: 1}}]}
 `
 
-// crash ends Weir without a word, and starts the next one.
+// crash ends Weir without a word, whichever process of it answers, and starts the next one.
 func (w *weir) crash() {
 	w.t.Helper()
-	w.cmd.Process.Kill()
-	<-w.ended
+	syscall.Kill(w.status().PID, syscall.SIGKILL)
+	until(w.t, "it is gone", func() bool {
+		c, err := net.Dial("tcp", w.admin)
+		if err == nil {
+			c.Close()
+		}
+		return err != nil
+	})
+	<-w.ended // that one, or the one it had replaced
 	w.start()
 }
 
@@ -111,6 +127,11 @@ func TestInstanceMistakes(t *testing.T) {
 		{"api " + id + " protect --decrement", exitUsage, "no --decrement"},
 		{"api " + id + " resume", exitFailed, "only what is in standby"},
 		{"api " + id + " standby --decrement", exitFailed, "min of 1"},
+		{"api " + id + " complete", exitFailed, "waits for no hook"},
+		{"api " + id + " complete --result maybe", exitUsage, "neither continue nor abandon"},
+		{"api " + id + " heartbeat --result abandon", exitUsage, "no --result"},
+		{"api " + id + " protect --hook a", exitUsage, "no --hook"},
+		{"api nobody", exitFailed, "no instance"},
 	} {
 		if out, code := w.command(append([]string{"instance"}, strings.Fields(c.args)...)...); code != c.code || !strings.Contains(out, c.says) {
 			t.Errorf("weir instance %s: %d %q", c.args, code, out)
@@ -118,5 +139,88 @@ func TestInstanceMistakes(t *testing.T) {
 	}
 	if i := w.instance(id); i == nil || i.State != "ready" || i.Protected {
 		t.Errorf("a mistake changed something: %+v", i)
+	}
+}
+
+// Lifecycle hooks of real processes: by hand, by a program that speaks to Weir, and by a webhook. They survive kill -9 and an upgrade, and cut
+// nothing that is in flight.
+func TestLifecycleHooks(t *testing.T) {
+	told := make(chan fleet.HookCall, 10)
+	s := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		var c fleet.HookCall
+		json.NewDecoder(r.Body).Decode(&c)
+		told <- c
+		rw.WriteHeader(http.StatusAccepted)
+	}))
+	defer s.Close()
+	w := prepare(t, "")
+	gate := filepath.Join(w.dir, "gate")
+	w.write(strings.Replace(instancePool, "    scale:", fmt.Sprintf(`    lifecycle:
+      hooks:
+        - {name: licence, on: launch, timeout: 1h}
+        - name: register
+          on: launch
+          exec: [sh, -c, '"$0" instance "$WEIR_POOL" "$WEIR_INSTANCE" heartbeat --hook "$WEIR_HOOK" --wait-token "$WEIR_TOKEN" && test -n "$WEIR_ADDRESS"', %q]
+        - {name: save, on: terminate, exec: [sh, -c, 'until test -e %s; do sleep 0.02; done']}
+        - {name: tell, on: terminate, webhook: {url: %q}, metadata: eu}
+    scale:`, os.Args[0], gate, s.URL), 1))
+	w.start()
+	waits := func(id string) (open []string) {
+		if i := w.instance(id); i != nil {
+			for _, h := range i.Hooks {
+				if h.Result == "" {
+					open = append(open, h.Hook)
+				}
+			}
+		}
+		return open
+	}
+	until(t, "one waits for its licence alone", func() bool {
+		p := w.pool()
+		return len(p.Instances) == 1 && p.Instances[0].State == "pending:wait" && slices.Equal(waits(p.Instances[0].ID), []string{"licence"})
+	})
+	id := w.pool().Instances[0].ID
+	if out := w.cli("instance", "api"); !strings.Contains(out, id+" waits for hook licence until") || !strings.Contains(out, "complete it by hand") {
+		t.Errorf("weir instance api:\n%s", out)
+	}
+	w.crash()
+	old := w.status().PID
+	w.cli("upgrade")
+	w.upgraded(old)
+	if i := w.instance(id); i == nil || i.State != "pending:wait" || !slices.Equal(waits(id), []string{"licence"}) {
+		t.Fatalf("after a crash and an upgrade: %+v", i)
+	}
+	w.cli("instance", "api", id, "complete")
+	w.ready(1)
+
+	w.cli("scale", "api", "2")
+	until(t, "another one waits", func() bool { return len(w.pool().Instances) == 2 && len(waits(w.pool().Instances[1].ID)) == 1 })
+	other := w.pool().Instances[1].ID
+	w.cli("instance", "api", other, "complete", "--hook", "licence")
+	w.ready(2)
+
+	// Terminated under load: it drains, then waits for both hooks while it runs, through a crash, and then ends.
+	streams := under(t, w, func() {
+		w.cli("instance", "api", id, "terminate", "--decrement")
+		until(t, "it waits to end", func() bool { i := w.instance(id); return i != nil && i.State == "terminating:wait" })
+	})
+	if streams == 0 {
+		t.Error("there was no load")
+	}
+	call := <-told
+	if call.Instance != id || call.Metadata != "eu" || call.Transition != "terminate" || call.Why != "terminated by hand" {
+		t.Errorf("the webhook was told %+v", call)
+	}
+	until(t, "the webhook has accepted", func() bool { i := w.instance(id); return i != nil && i.Hooks[1].Accepted })
+	w.crash()
+	if i := w.instance(id); i == nil || i.State != "terminating:wait" || len(waits(id)) != 2 || len(w.instances()) != 2 {
+		t.Errorf("after a crash: %+v, %d processes", i, len(w.instances()))
+	}
+	os.WriteFile(gate, nil, 0o600)
+	until(t, "it waits for the webhook alone", func() bool { return slices.Equal(waits(id), []string{"tell"}) })
+	w.cli("instance", "api", id, "complete", "--wait-token", call.Token)
+	until(t, "it is gone", func() bool { return w.instance(id) == nil && len(w.instances()) == 1 })
+	if n := len(told); n != 0 {
+		t.Errorf("the webhook was told %d times more", n)
 	}
 }
