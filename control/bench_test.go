@@ -84,7 +84,7 @@ func bench(b *testing.B, pools, size int) []*Loop {
 	for _, l := range loops {
 		for {
 			ready := 0
-			for _, v := range l.o.Fleet.Instances(time.Now()) {
+			for _, v := range l.o.Fleet.AppendInstances(nil, time.Now()) {
 				if v.State == fleet.Ready {
 					ready++
 				}

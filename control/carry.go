@@ -23,6 +23,7 @@ func (l *Loop) carryOut(s pool.Load, views []fleet.View, now time.Time) {
 	}
 	in := plan.Input{Now: now, Desired: l.desired, Waiting: s.Waiting, MaxLaunching: l.o.Scale.MaxLaunching, Backoff: notBefore}
 	coming := 0
+	in.Instances = slices.Grow(l.planned[:0], len(views))
 	for _, v := range views {
 		if v.State == fleet.Unhealthy && l.o.Scale.Suspends(scale.ReplaceUnhealthy) {
 			v.State = fleet.Ready // it stays as it is
@@ -35,6 +36,7 @@ func (l *Loop) carryOut(s pool.Load, views []fleet.View, now time.Time) {
 			coming++
 		}
 	}
+	l.planned = in.Instances
 	if l.o.Mix != nil {
 		in.Mix = l.o.Mix
 		if f, ok := l.o.Fleet.(interface{ Refused() *plan.Refusals }); ok {

@@ -72,7 +72,7 @@ func (l *Loop) Resume(id string) error {
 
 // counted says why an instance is no part of the desired capacity, if it is not.
 func (l *Loop) counted(id string) error {
-	for _, v := range l.o.Fleet.Instances(time.Now()) {
+	for _, v := range l.o.Fleet.AppendInstances(nil, time.Now()) {
 		if v.ID != id {
 			continue
 		}

@@ -25,7 +25,7 @@ const Every = time.Second
 
 // Fleet is what a loop looks at and moves: a [fleet.Fleet], or that of a simulation.
 type Fleet interface {
-	Instances(now time.Time) []fleet.View
+	AppendInstances(to []fleet.View, now time.Time) []fleet.View
 	Boots() scale.Sample
 	Blocked() (until time.Time, why string)
 
@@ -81,6 +81,9 @@ type Loop struct {
 	refresh *plan.Refresh // under way, or the last one; nil when there was none
 	blocked string        // why launches are put off, as it was last logged
 	kept    time.Time     // when the state was last kept
+
+	views   []fleet.View    // of the step under way; its memory is used again
+	planned []plan.Instance // as it
 }
 
 // saved is what a loop carries over a restart of Weir.
@@ -192,7 +195,8 @@ func (l *Loop) Step(now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	load := l.o.Pool.Load(now)
-	views := serving(l.o.Fleet.Instances(now))
+	l.views = serving(l.o.Fleet.AppendInstances(l.views[:0], now))
+	views := l.views
 	obs := l.tape.next(l.decider)
 	l.observe(obs, load, views, now)
 	d := l.decider.Decide(obs)

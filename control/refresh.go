@@ -38,7 +38,7 @@ func (l *Loop) Refresh(force bool) error {
 		if _, err := l.o.Versions.Renew(); err != nil {
 			return fmt.Errorf("recording a new version of pool %s's template: %w", l.o.Pool.Name, err)
 		}
-	} else if other := l.outdated(serving(l.o.Fleet.Instances(time.Now()))); other != 0 {
+	} else if other := l.outdated(serving(l.o.Fleet.AppendInstances(nil, time.Now()))); other != 0 {
 		from = other
 	} else {
 		return fmt.Errorf("pool %s: all instances are of version %d of the template already; write --force to replace them all the same", l.o.Pool.Name, from)

@@ -237,6 +237,7 @@ func (f *Fleet) learn(boot time.Duration) {
 	if n := len(f.boots); n > bootsKept {
 		f.boots = append(f.boots[:0], f.boots[n-bootsKept:]...)
 	}
+	f.boot = sumUp(f.boots)
 	boots := append([]float64(nil), f.boots...)
 	f.mu.Unlock()
 	if err := f.store.putBoots(f.pool.Name, boots); err != nil {

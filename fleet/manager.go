@@ -77,9 +77,10 @@ type Fleet struct {
 	mu        sync.Mutex
 	o         Options
 	instances map[string]*instance
-	boots     []float64 // seconds, the newest last
-	failures  int       // launches in a row that never became ready
-	notBefore time.Time // no launch before, after failures
+	boots     []float64    // seconds, the newest last
+	boot      scale.Sample // of boots
+	failures  int          // launches in a row that never became ready
+	notBefore time.Time    // no launch before, after failures
 	lastFail  string
 	restarts  int
 
@@ -143,6 +144,7 @@ func New(ctx context.Context, p *pool.Pool, pr Provider, st *Store, samples *mea
 		pool: p, provider: pr, store: st, samples: samples, log: log, changed: changed, ctx: ctx, o: o,
 		instances: map[string]*instance{}, boots: st.loadBoots(p.Name),
 	}
+	f.boot = sumUp(f.boots)
 	rs, err := st.load(p.Name)
 	if err != nil {
 		return nil, err
@@ -252,14 +254,16 @@ func (f *Fleet) begin(n int, as plan.Placement, spare bool) {
 }
 
 // newID returns a name that no instance of this machine has: the pool, so that people know what it is, and chance.
-func (f *Fleet) newID() string {
-	name := strings.Map(func(r rune) rune {
+func (f *Fleet) newID() string { return prefixOf(f.pool.Name) + strings.ToLower(rand.Text()[:5]) }
+
+// prefixOf is what the names of all instances of a pool begin with; the store finds them by it.
+func prefixOf(pool string) string {
+	return strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' {
 			return r
 		}
 		return '-'
-	}, strings.ToLower(f.pool.Name))
-	return name + "-" + strings.ToLower(rand.Text()[:5])
+	}, strings.ToLower(pool)) + "-"
 }
 
 // Drain lets an instance finish what is in flight and ends it.
@@ -354,11 +358,14 @@ type View struct {
 }
 
 // Instances returns all instances, the oldest first.
-func (f *Fleet) Instances(now time.Time) []View {
-	boot := f.Boots()
+func (f *Fleet) Instances(now time.Time) []View { return f.AppendInstances(nil, now) }
+
+// AppendInstances appends all instances to a slice, the oldest first.
+func (f *Fleet) AppendInstances(to []View, now time.Time) []View {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	out := make([]View, 0, len(f.instances))
+	boot, before := f.boot, len(to)
+	to = slices.Grow(to, len(f.instances))
 	for _, in := range f.instances {
 		v := View{
 			ID: in.ID, State: in.State, Since: in.since, Why: in.why, Launched: in.Launched, Ready: in.record.Ready,
@@ -372,10 +379,10 @@ func (f *Fleet) Instances(now time.Time) []View {
 		if boot.Count > 0 && !in.Spare && !(in.woken && in.prepared) && (in.State == Pending || in.State == PendingWait || in.State == Starting || in.State == Warming) {
 			v.ETA = max(time.Duration(boot.P50*float64(time.Second))-now.Sub(in.Launched), time.Second)
 		}
-		out = append(out, v)
+		to = append(to, v)
 	}
-	slices.SortFunc(out, func(a, b View) int { return cmp.Or(a.Launched.Compare(b.Launched), cmp.Compare(a.ID, b.ID)) })
-	return out
+	slices.SortFunc(to[before:], func(a, b View) int { return cmp.Or(a.Launched.Compare(b.Launched), cmp.Compare(a.ID, b.ID)) })
+	return to
 }
 
 // inFlight is how many requests an instance works on, whoever sent them. The lock is held.
@@ -399,12 +406,16 @@ func (f *Fleet) busy(in *instance) int {
 // Boots sums up the measured boots, launch to ready.
 func (f *Fleet) Boots() scale.Sample {
 	f.mu.Lock()
-	s := slices.Clone(f.boots)
-	f.mu.Unlock()
-	if len(s) == 0 {
+	defer f.mu.Unlock()
+	return f.boot
+}
+
+// sumUp makes one sample of boots, in seconds.
+func sumUp(boots []float64) scale.Sample {
+	if len(boots) == 0 {
 		return scale.Sample{}
 	}
-	slices.Sort(s)
+	s := slices.Sorted(slices.Values(boots))
 	var sum, sum2 float64
 	for _, v := range s {
 		sum += v
@@ -427,6 +438,11 @@ func (f *Fleet) Blocked() (until time.Time, why string) {
 
 // sample reads what every running instance uses, once a second.
 func (f *Fleet) sample() {
+	type sampled struct {
+		*instance
+		handle Handle // of this moment: one that is stopped for the warm pool loses its own
+	}
+	var running []sampled
 	t := time.NewTicker(time.Second)
 	defer t.Stop()
 	for {
@@ -436,15 +452,16 @@ func (f *Fleet) sample() {
 		case <-t.C:
 		}
 		f.mu.Lock()
-		running := map[*instance]Handle{} // of this moment: one that is stopped for the warm pool loses its handle
+		running = running[:0]
 		for _, in := range f.instances {
 			if in.handle != nil && in.State != Stopping && in.State != Gone {
-				running[in] = in.handle
+				running = append(running, sampled{in, in.handle})
 			}
 		}
 		f.mu.Unlock()
-		for in, h := range running {
-			u, err := h.Usage()
+		for _, r := range running {
+			in := r.instance
+			u, err := r.handle.Usage()
 			if err != nil {
 				continue // unknown: the last sample grows old
 			}

@@ -99,20 +99,26 @@ func (s *Store) ForgetDetached(runs func(id string) bool) error {
 	})
 }
 
-// load returns the records of one pool, or of all with "".
+// load returns the records of one pool, or of all with "". It reads those alone whose names begin as the pool's do, so that a start with
+// thousands of pools does not read all records for each.
 func (s *Store) load(pool string) ([]record, error) {
+	var prefix []byte
+	if pool != "" {
+		prefix = []byte(prefixOf(pool))
+	}
 	var out []record
 	err := s.db.View(func(tx *bolt.Tx) error {
-		return tx.Bucket(instancesBucket).ForEach(func(k, v []byte) error {
+		c := tx.Bucket(instancesBucket).Cursor()
+		for k, v := c.Seek(prefix); k != nil && bytes.HasPrefix(k, prefix); k, v = c.Next() {
 			var r record
 			if err := json.Unmarshal(v, &r); err != nil {
 				return fmt.Errorf("reading the record of instance %s: %w", k, err)
 			}
-			if pool == "" || r.Pool == pool {
+			if pool == "" || r.Pool == pool { // other pools' may begin in the same way
 				out = append(out, r)
 			}
-			return nil
-		})
+		}
+		return nil
 	})
 	return out, err
 }

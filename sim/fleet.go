@@ -20,8 +20,7 @@ type fleetOf struct {
 	e         *engine
 	samples   *measure.Store
 	instances []*instance // in the order of their launches
-	views     []fleet.View
-	boots     []float64 // seconds, the newest last
+	boots     []float64   // seconds, the newest last
 	sum       scale.Sample
 	summed    int // len(boots) when sum was made, in all
 	booting   int
@@ -112,9 +111,8 @@ func (f *fleetOf) find(id string) (*instance, error) {
 	return nil, fmt.Errorf("there is no instance %s", id)
 }
 
-// Instances shows the fleet as the loop of capacity sees it.
-func (f *fleetOf) Instances(time.Time) []fleet.View {
-	f.views = f.views[:0]
+// AppendInstances shows the fleet as the loop of capacity sees it.
+func (f *fleetOf) AppendInstances(to []fleet.View, _ time.Time) []fleet.View {
 	for _, in := range f.instances {
 		v := fleet.View{
 			ID: in.id, State: in.state, Since: f.e.time(in.since), Launched: f.e.time(in.launched), InFlight: in.running,
@@ -123,9 +121,9 @@ func (f *fleetOf) Instances(time.Time) []fleet.View {
 		if in.target != nil {
 			v.Ready = f.e.time(in.ready)
 		}
-		f.views = append(f.views, v)
+		to = append(to, v)
 	}
-	return f.views
+	return to
 }
 
 // Boots sums up the newest boots.
