@@ -45,7 +45,7 @@ func (l *Loop) carryOut(s pool.Load, views []fleet.View, now time.Time) {
 	}
 	l.refreshing(&in, views)
 	in.Warm, in.Termination = l.warm(), l.o.Termination
-	actions := l.allowed(plan.Plan(in))
+	actions := l.allowed(l.planner.Plan(in))
 	for _, a := range actions {
 		switch a := a.(type) {
 		case plan.Launch:

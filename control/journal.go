@@ -19,13 +19,33 @@ type Journal struct {
 	db *bolt.DB
 
 	mu     sync.Mutex
-	recent map[string][]scale.Decision // by pool, the oldest first
+	recent map[string]*recent // by pool
 }
 
 const (
-	recentKept   = 600   // decisions of a pool in memory: ten minutes of one a second
-	decisionKept = 10000 // decisions of a pool on disk
+	recentKept   = 600    // decisions of a pool in memory: ten minutes of one a second
+	recentAll    = 120000 // of all pools together: two minutes of a thousand pools
+	decisionKept = 10000  // decisions of a pool on disk
 )
+
+// recent is the newest decisions of a pool.
+type recent struct {
+	ring []scale.Decision
+	next int // where the oldest one is, and the next one goes
+}
+
+// add drops the oldest decision when there are as many as are kept.
+func (r *recent) add(d scale.Decision, kept int) {
+	if len(r.ring) > kept { // there are more pools now
+		r.ring, r.next = slices.Concat(r.ring[r.next:], r.ring[:r.next])[len(r.ring)-kept:], 0
+	}
+	if len(r.ring) < kept {
+		r.ring = append(r.ring, d)
+	} else {
+		r.ring[r.next] = d
+	}
+	r.next = (r.next + 1) % kept
+}
 
 var (
 	decisionsBucket = []byte("decisions")
@@ -45,18 +65,12 @@ func NewJournal(db *bolt.DB) (*Journal, error) {
 	if err != nil {
 		return nil, fmt.Errorf("preparing the database of decisions: %w", err)
 	}
-	return &Journal{db: db, recent: map[string][]scale.Decision{}}, nil
+	return &Journal{db: db, recent: map[string]*recent{}}, nil
 }
 
 // Add records a decision. One that changed nothing is kept in memory only.
 func (j *Journal) Add(d scale.Decision) error {
-	j.mu.Lock()
-	r := append(j.recent[d.Pool], d)
-	if len(r) > recentKept {
-		r = append(r[:0], r[len(r)-recentKept:]...)
-	}
-	j.recent[d.Pool] = r
-	j.mu.Unlock()
+	j.remember(d)
 	if d.Desired == d.Previous {
 		return nil
 	}
@@ -80,6 +94,17 @@ func (j *Journal) Add(d scale.Decision) error {
 		}
 		return bk.Put(key(n), b)
 	})
+}
+
+func (j *Journal) remember(d scale.Decision) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	r := j.recent[d.Pool]
+	if r == nil {
+		r = new(recent)
+		j.recent[d.Pool] = r
+	}
+	r.add(d, max(1, min(recentKept, recentAll/len(j.recent))))
 }
 
 func key(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
@@ -117,11 +142,11 @@ func (j *Journal) Find(pool string, from, to time.Time, limit int) ([]scale.Deci
 		return nil, err
 	}
 	j.mu.Lock()
-	for name, ds := range j.recent {
+	for name, r := range j.recent {
 		if pool != "" && pool != name {
 			continue
 		}
-		for _, d := range ds {
+		for _, d := range r.ring {
 			if d.Desired == d.Previous && within(d.Time) {
 				out = append(out, d)
 			}

@@ -84,6 +84,7 @@ type Loop struct {
 
 	views   []fleet.View    // of the step under way; its memory is used again
 	planned []plan.Instance // as it
+	planner plan.Planner
 }
 
 // saved is what a loop carries over a restart of Weir.

@@ -174,7 +174,7 @@ func (c *clamp) explain(leader int, rec *Decision) string {
 	if idle, known := c.obs.metric(IdleSeconds); known && c.desired == 0 && rec.Previous > 0 && c.override == nil {
 		w = w.text("; the last one goes, idle for ").secs(idle)
 	}
-	return string(c.explainBound(w))
+	return c.obs.say(c.explainBound(w))
 }
 
 // quiet is the first proposal that knows its data and asks for nothing, or -1.

@@ -79,6 +79,13 @@ type Decider struct {
 	manual   *Override
 	moves    []Move
 	calendar calendar
+
+	// Memory that is used again. Most pools decide the same every second, and then the record of a decision shares its proposals and
+	// sentences with the one before.
+	obs       Observation
+	asked     []Proposal
+	proposals []Proposal // of the decision before
+	said      []string
 }
 
 // New returns a Decider without history: until it has watched for a whole ScaleInWindow it does not scale in.
@@ -101,6 +108,9 @@ func (d *Decider) Auto() { d.manual = nil }
 // The largest proposal wins, so that the pool grows if any policy says so and shrinks only if all do. Then the clamps
 // apply, in the order of the Bound constants.
 func (d *Decider) Decide(obs *Observation) Decision {
+	d.obs = *obs
+	d.obs.said = d.said
+	obs = &d.obs
 	rec := Decision{Time: obs.Time, Pool: d.o.Pool, Previous: obs.Desired}
 	c := clamp{o: &d.o, obs: obs, desired: obs.Desired, min: d.o.Min, max: d.o.Max}
 	if len(d.o.Schedule) > 0 && !d.o.Suspends(ScheduledActions) {
@@ -135,7 +145,16 @@ func (d *Decider) Decide(obs *Observation) Decision {
 
 	rec.Desired, rec.Bound = c.desired, c.bound
 	rec.Why = c.explain(leader, &rec)
+	d.remember(&rec)
 	return rec
+}
+
+// remember notes what was said, for the next decision to say it again.
+func (d *Decider) remember(rec *Decision) {
+	d.said = append(d.said[:0], rec.Why)
+	for i := range rec.Proposals {
+		d.said = append(d.said, rec.Proposals[i].Why)
+	}
 }
 
 // propose asks every policy and starts c from the largest proposal that has a vote. It returns that proposal's index, or -1.
@@ -144,11 +163,9 @@ func (d *Decider) propose(rec *Decision, c *clamp) (leader int) {
 	if len(d.o.Policies) == 0 {
 		return leader
 	}
-	rec.Proposals = make([]Proposal, len(d.o.Policies))
+	rec.Proposals = d.ask(c.obs)
 	abstained, stay := -1, false
-	for i, policy := range d.o.Policies {
-		p := policy.Propose(c.obs)
-		rec.Proposals[i] = p
+	for i, p := range rec.Proposals {
 		switch {
 		case p.Floor:
 		case p.Abstain:
@@ -177,6 +194,18 @@ func (d *Decider) propose(rec *Decision, c *clamp) (leader int) {
 		c.missing = rec.Proposals[abstained].Policy
 	}
 	return raise(leader, rec, c)
+}
+
+// ask has every policy make its proposal. Who holds on to a decision must not write to them: the next one may share them.
+func (d *Decider) ask(obs *Observation) []Proposal {
+	d.asked = d.asked[:0]
+	for _, policy := range d.o.Policies {
+		d.asked = append(d.asked, policy.Propose(obs))
+	}
+	if !slices.Equal(d.asked, d.proposals) {
+		d.proposals = slices.Clone(d.asked)
+	}
+	return d.proposals
 }
 
 // raise applies the proposals that are floors to what the others came to. It returns the index of the one that raised it most, or leader.

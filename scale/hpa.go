@@ -314,7 +314,7 @@ func (h *HPA) sync(obs *Observation) Proposal {
 	why := words(buf[:0])
 	desired, why, ok := h.recommend(obs, why)
 	if !ok {
-		p.Abstain, p.Why = true, string(why)
+		p.Abstain, p.Why = true, obs.say(why)
 		return p
 	}
 	if h.behaves {

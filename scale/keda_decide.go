@@ -82,7 +82,7 @@ func (k *KEDA) choose(obs *Observation, hpa Proposal) Proposal {
 			}
 		}
 	}
-	p.Why = string(why)
+	p.Why = obs.say(why)
 	return p
 }
 

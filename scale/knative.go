@@ -238,7 +238,7 @@ func (k *Knative) tick(obs *Observation, first bool) Proposal {
 	} else if bounded != desired {
 		desired, why = bounded, why.text("; not below min scale ").int(k.o.MinScale)
 	}
-	p.Desired, p.Why = desired, string(why)
+	p.Desired, p.Why = desired, obs.say(why)
 	return p
 }
 

@@ -51,7 +51,7 @@ func (q Queue) Propose(obs *Observation) Proposal {
 		unlimited(&o, &p)
 		return p
 	}
-	o.decide(obs.Desired, &p)
+	o.decide(obs, &p)
 	return p
 }
 
@@ -209,15 +209,15 @@ func (o *outlook) keep() int {
 	return min(o.ready+o.coming, o.instances(min(inTime, o.waiting+o.running)))
 }
 
-// decide proposes the largest of the three answers, given what was desired until now.
-func (o *outlook) decide(desired int, p *Proposal) {
+// decide proposes the largest of the three answers.
+func (o *outlook) decide(obs *Observation, p *Proposal) {
 	load := o.load()
 	patience := o.wait / o.service
 	slots := fewestSlots(load, o.scv, patience)
 	spare := fewestSlots(load*shrinkLoad, o.scv, patience)
 	grow := o.instances(min(float64(slots), o.crowd(1)))
 	shrink := max(grow, o.instances(min(float64(spare), o.crowd(shrinkLoad))))
-	steady := max(grow, min(desired, shrink))
+	steady := max(grow, min(obs.Desired, shrink))
 	backlog, keep := o.backlog(), o.keep()
 	p.Desired = max(steady, backlog, keep)
 
@@ -227,7 +227,7 @@ func (o *outlook) decide(desired int, p *Proposal) {
 	if o.guessed != "" {
 		why = why.text(" (").text(o.guessed).text(")")
 	}
-	p.Why = string(why)
+	p.Why = obs.say(why)
 }
 
 func (o *outlook) explainSteady(why words, load float64, slots, grow, steady, shrink int) words {

@@ -38,6 +38,8 @@ type Observation struct {
 
 	Budget   *Budget `json:"budget,omitempty"`   // what money allows at this moment; nil: as [Options] has it
 	Forecast *Curve  `json:"forecast,omitempty"` // what the predict policy reads; nil: there is none
+
+	said []string // in the decision before; see say
 }
 
 // Instance is one instance as a policy sees it.

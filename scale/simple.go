@@ -49,7 +49,7 @@ func (s *SimpleScaling) Propose(obs *Observation) Proposal {
 	v, known := s.o.Signal.read(obs, 0)
 	ended := s.watch.sample(obs.Time, v, known)
 	s.follow(obs)
-	if hold(&s.watch, ended, s.o.Signal.Metric, &p) {
+	if hold(obs, &s.watch, ended, s.o.Signal.Metric, &p) {
 		return p
 	}
 	newest, _ := s.watch.series.Newest()
@@ -58,9 +58,9 @@ func (s *SimpleScaling) Propose(obs *Observation) Proposal {
 	left := s.o.Cooldown - obs.Time.Sub(s.now.Busy)
 	switch {
 	case s.now.Waiting:
-		p.Why = string(why.text("; waits until the last change is complete"))
+		p.Why = obs.say(why.text("; waits until the last change is complete"))
 	case s.now.Changed && left > 0:
-		p.Why = string(why.text("; cooldown for another ").span(left))
+		p.Why = obs.say(why.text("; cooldown for another ").span(left))
 	default:
 		p.apply(obs, s.o.Adjustment, obs.Desired, 0, s.o.Adjustment.explain(why.text(": "), obs.Desired))
 		return p

@@ -71,7 +71,7 @@ func (s *StepScaling) Propose(obs *Observation) Proposal {
 	if s.down && (!s.up || s.high.state != alarm.Alarm) {
 		w = &s.low
 	}
-	if hold(w, ended, s.o.Signal.Metric, &p) {
+	if hold(obs, w, ended, s.o.Signal.Metric, &p) {
 		return p
 	}
 	newest, _ := w.series.Newest()
@@ -105,11 +105,11 @@ func (p *Proposal) apply(obs *Observation, a Adjustment, base, warming int, why 
 		p.Desired = obs.Desired
 		why = why.text(", which with ").int(warming).text(" warming up are there already")
 	}
-	p.Why = string(why)
+	p.Why = obs.say(why)
 }
 
 // hold fills in p when the alarm does not act now: it is off, or on and its next point is not there yet. It reports whether that is so.
-func hold(w *watch, ended bool, metric string, p *Proposal) bool {
+func hold(obs *Observation, w *watch, ended bool, metric string, p *Proposal) bool {
 	var buf [192]byte
 	why := words(buf[:0])
 	newest, known := w.series.Newest()
@@ -118,11 +118,11 @@ func hold(w *watch, ended bool, metric string, p *Proposal) bool {
 		p.Abstain, p.Why = true, metric+" is unknown"
 	case w.state != alarm.Alarm:
 		p.Neutral = true
-		p.Why = string(why.text(metric).text(" ").num(newest).text(" is not ").text(w.rule.String()))
+		p.Why = obs.say(why.text(metric).text(" ").num(newest).text(" is not ").text(w.rule.String()))
 	case !ended:
 		// What grew the pool a moment ago must not let another policy shrink it before the next point.
 		p.Neutral = w.rule.Comparison == alarm.Below || w.rule.Comparison == alarm.AtMost
-		p.Why = string(why.text(metric).text(" is ").text(w.rule.String()).text(", and acts on its next point"))
+		p.Why = obs.say(why.text(metric).text(" is ").text(w.rule.String()).text(", and acts on its next point"))
 	default:
 		return false
 	}

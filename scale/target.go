@@ -89,7 +89,7 @@ func (t Target) proposeTotal(obs *Observation, p *Proposal) {
 		why = why.num(total).text(" in all")
 	}
 	p.Desired = ceil(total / t.Value)
-	p.Why = string(why.text(" / ").num(t.Value).text(" each) = ").int(p.Desired))
+	p.Why = obs.say(why.text(" / ").num(t.Value).text(" each) = ").int(p.Desired))
 }
 
 // average is the level of the ready instances that report it, or the pool's own, which counts for all of them.
@@ -141,7 +141,7 @@ func (t Target) proposeLevel(obs *Observation, p *Proposal) {
 			why = why.text(", so no fewer than now: ").int(p.Desired)
 		}
 	}
-	p.Why = string(why)
+	p.Why = obs.say(why)
 }
 
 // The pace of AWS target tracking: the alarms that it makes.
@@ -198,9 +198,9 @@ func (t *Tracking) Propose(obs *Observation) Proposal {
 	case !any || !known && t.high.state != alarm.Alarm && t.low.state != alarm.Alarm:
 		p.Abstain, p.Why = true, t.o.Metric+" is unknown"
 	case t.high.state != alarm.Alarm && t.low.state != alarm.Alarm:
-		p.Why = string(why.text("at ").num(newest).text(" it is neither ").text(t.high.rule.String()).text(" nor ").text(t.low.rule.String()))
+		p.Why = obs.say(why.text("at ").num(newest).text(" it is neither ").text(t.high.rule.String()).text(" nor ").text(t.low.rule.String()))
 	case !ended || !t.high.series.Fresh():
-		p.Why = string(why.text("an alarm is on, and acts on its next point"))
+		p.Why = obs.say(why.text("an alarm is on, and acts on its next point"))
 	default:
 		p.Desired = ceil(float64(base) * newest / t.o.Value)
 		why = why.text("ceil(").int(base).text(" x ").num(newest).text(" / ").num(t.o.Value).text(") = ").int(p.Desired)
@@ -212,7 +212,7 @@ func (t *Tracking) Propose(obs *Observation) Proposal {
 			p.Desired = obs.Desired
 			why = why.text(", which with ").int(warming).text(" warming up are there already")
 		}
-		p.Why = string(why)
+		p.Why = obs.say(why)
 	}
 	t.o.onlyOut(obs, &p)
 	return p

@@ -9,6 +9,16 @@ import (
 // words builds a sentence in a buffer that usually lives on the stack, because every decision of every pool writes a few.
 type words []byte
 
+// say makes a sentence of words: the one of the decision before, if it is the same.
+func (obs *Observation) say(w words) string {
+	for _, s := range obs.said {
+		if s == string(w) {
+			return s
+		}
+	}
+	return string(w)
+}
+
 func (w words) text(s string) words { return append(w, s...) }
 
 func (w words) int(n int) words { return strconv.AppendInt(w, int64(n), 10) }

@@ -116,8 +116,19 @@ func (a Stop) String() string    { return fmt.Sprintf("stop %s: %s", a.ID, a.Why
 // Unhealthy instances are replaced: a new one is launched first, and the unhealthy one is drained when it is not needed to
 // make up the number any more. Not all at once: a check that fails everywhere is often the check's fault, and must
 // neither double the pool nor empty it, so at most a quarter of Desired, at least one, is replaced at a time.
-func Plan(in Input) []Action {
-	p := survey(&in)
+func Plan(in Input) []Action { return new(Planner).Plan(in) }
+
+// Planner makes plans in the same memory, for a pool that is planned every second. It carries nothing over from one to the next.
+type Planner struct {
+	in   Input
+	work plan
+}
+
+// Plan does what the function Plan does. It may order the instances of the input anew in its own memory, and keeps them until the next one.
+func (pl *Planner) Plan(in Input) []Action {
+	pl.in = in
+	p := &pl.work
+	p.survey(&pl.in)
 	p.stopHopeless()
 	p.discard()
 	p.drainOutdated()
@@ -156,8 +167,11 @@ type plan struct {
 	actions  []Action
 }
 
-func survey(in *Input) *plan {
-	p := &plan{in: in}
+// survey begins with a new input, in the memory of the one before.
+func (p *plan) survey(in *Input) {
+	*p = plan{
+		in: in, coming: p.coming[:0], ready: p.ready[:0], sick: p.sick[:0], draining: p.draining[:0], hopeless: p.hopeless[:0], warm: p.warm[:0],
+	}
 	for i := range in.Instances {
 		one := &in.Instances[i]
 		switch {
@@ -179,7 +193,6 @@ func survey(in *Input) *plan {
 			}
 		}
 	}
-	return p
 }
 
 func (i *Instance) onItsWay() bool {
