@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -20,29 +22,57 @@ import (
 	"github.com/weirlb/weir/target"
 )
 
-// BenchmarkTick is one second of the control plane of a large Weir: 1,000 pools of ten ready instances each, two policies each, under
-// steady load.
+// BenchmarkTick is one second of the control plane of a large Weir: 1,000 pools of ten ready instances each, with two policies each. In idle
+// pools every decision is like the one before; in busy ones requests come by chance, so that the reasons of each decision are new. The
+// memory that a second costs (B/op) is in busy pools mostly those reasons, which the journal keeps.
 func BenchmarkTick(b *testing.B) {
+	b.Run("idle", func(b *testing.B) { tick(b, 0) })
+	b.Run("busy", func(b *testing.B) { tick(b, 6) })
+}
+
+// tick has up to so many requests in each second and pool.
+func tick(b *testing.B, requests int) {
 	const pools, size = 1000, 10
-	loops := bench(b, pools, size)
-	now := time.Now()
-	tick := func() {
+	w := newWeir(b, &bolt.Options{NoSync: true})
+	loops := make([]*Loop, pools)
+	for i := range loops {
+		loops[i] = w.loop(fmt.Sprintf("pool-%d", i), size)
+	}
+	w.ready(loops, size)
+	now, chance := time.Now(), rand.New(rand.NewPCG(1, 2))
+	second := func() {
 		now = now.Add(Every)
 		for _, l := range loops {
 			l.Step(now)
 		}
 	}
-	for range 2 * tapeLength { // until all memory is there that is used again
-		tick()
+	traffic := func() {
+		for _, l := range loops {
+			for range chance.IntN(requests + 1) {
+				lease := &pool.Lease{Ready: func(*pool.Lease) {}}
+				l.o.Pool.Acquire(lease, now)
+				lease.Release(pool.Outcome{}, now)
+			}
+		}
+	}
+	for range recentAll/pools + tapeLength { // until all memory is there that is used again
+		traffic()
+		second()
 	}
 	b.ReportAllocs()
+	var cpu time.Duration
+	n := 0
 	b.ResetTimer()
-	before, n := spent(b), 0
 	for b.Loop() {
-		tick()
+		b.StopTimer()
+		traffic()
+		b.StartTimer()
+		before := spent(b)
+		second()
+		cpu += spent(b) - before
 		n++
 	}
-	b.ReportMetric(float64((spent(b)-before).Microseconds())/1000/float64(n), "cpu-ms/op")
+	b.ReportMetric(float64(cpu.Microseconds())/1000/float64(n), "cpu-ms/op")
 	for _, l := range loops {
 		if d, _, _ := l.Last(); d != size {
 			b.Fatalf("the load is steady, and %d are desired: %s", d, l.last.Why)
@@ -59,48 +89,115 @@ func spent(b *testing.B) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// bench returns loops over pools with so many ready instances each.
-func bench(b *testing.B, pools, size int) []*Loop {
-	db, err := bolt.Open(filepath.Join(b.TempDir(), "weir.db"), 0o600, &bolt.Options{NoSync: true})
+// BenchmarkLaunch is the time from a queue's forming to the provider's being told to launch, through the real loop, with all that is written
+// to disk in between: in a Weir of one pool, and beside 1,000 pools with ten instances each that decide once a second as well.
+func BenchmarkLaunch(b *testing.B) {
+	for _, others := range []int{0, 1000} {
+		b.Run(fmt.Sprintf("beside_%d_pools", others), func(b *testing.B) { launch(b, others) })
+	}
+}
+
+func launch(b *testing.B, others int) {
+	w := newWeir(b, nil)
+	loops := make([]*Loop, others)
+	for i := range loops {
+		loops[i] = w.loop(fmt.Sprintf("pool-%d", i), 10)
+	}
+	w.ready(loops, 10)
+	for _, l := range loops {
+		w.runs.Go(func() { l.Run(w.ctx) })
+	}
+	var sum, most time.Duration
+	n := 0
+	for b.Loop() {
+		l := w.loop(fmt.Sprintf("new-%d", n), 0)
+		ctx, cancel := context.WithCancel(w.ctx)
+		w.runs.Go(func() { l.Run(ctx) })
+		for _, d, _ := l.Last(); d.Time.IsZero(); _, d, _ = l.Last() {
+			time.Sleep(time.Millisecond) // until it waits for its next second
+		}
+		w.p.mu.Lock()
+		before := len(w.p.launches)
+		w.p.mu.Unlock()
+		formed := time.Now()
+		l.o.Pool.Acquire(&pool.Lease{Ready: func(*pool.Lease) {}}, formed)
+		took := w.launched(before).Sub(formed)
+		sum += took
+		most = max(most, took)
+		n++
+		cancel()
+	}
+	b.ReportMetric(sum.Seconds()*1000/float64(n), "ms/launch")
+	b.ReportMetric(most.Seconds()*1000, "max-ms/launch")
+	b.ReportMetric(0, "ns/op") // which has the making of a pool in it
+}
+
+// weir is what the pools of a benchmark share.
+type weir struct {
+	b       *testing.B
+	ctx     context.Context
+	store   *fleet.Store
+	journal *Journal
+	samples measure.Store
+	p       *provider
+	fleets  []*fleet.Fleet
+	runs    sync.WaitGroup
+}
+
+func newWeir(b *testing.B, o *bolt.Options) *weir {
+	db, err := bolt.Open(filepath.Join(b.TempDir(), "weir.db"), 0o600, o)
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { db.Close() })
-	store, err := fleet.NewStore(db)
-	if err != nil {
+	w := &weir{b: b, p: &provider{up: map[string]time.Time{}}}
+	if w.store, err = fleet.NewStore(db); err != nil {
 		b.Fatal(err)
 	}
-	journal, err := NewJournal(db)
-	if err != nil {
+	if w.journal, err = NewJournal(db); err != nil {
 		b.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	b.Cleanup(cancel)
+	var cancel context.CancelFunc
+	w.ctx, cancel = context.WithCancel(context.Background())
+	b.Cleanup(func() {
+		cancel()
+		w.runs.Wait()
+		for _, f := range w.fleets {
+			f.Wait()
+		}
+	})
+	return w
+}
+
+// loop returns the loop of a new pool, whose instances are launched and ready at once.
+func (w *weir) loop(name string, size int) *Loop {
+	var l *Loop
+	po, err := pool.New(name, pool.Options{
+		Balance: "least_connections", Elastic: true, Limits: admit.Limits{Queue: 1000}, Wake: func() { l.Wake() },
+	}, time.Now())
+	if err != nil {
+		w.b.Fatal(err)
+	}
 	log := slog.New(slog.DiscardHandler)
-	samples := new(measure.Store)
-	loops := make([]*Loop, pools)
-	for i := range loops {
-		p := &provider{up: map[string]time.Time{}}
-		po, err := pool.New(fmt.Sprintf("pool-%d", i), pool.Options{Balance: "least_connections", Elastic: true, Limits: admit.Limits{Queue: 1000}}, time.Now())
-		if err != nil {
-			b.Fatal(err)
-		}
-		f, err := fleet.New(ctx, po, p, store, samples, fleet.Options{
-			Slots: 2, Drain: time.Minute, StartTimeout: time.Hour, StopTimeout: time.Second, Watch: p.upAtOnce,
-			Join: func(*target.Target) {}, Leave: func(*target.Target) {},
-		}, log, nil)
-		if err != nil {
-			b.Fatal(err)
-		}
-		f.Launch(size, plan.Placement{})
-		o := scale.Options{
-			Pool: po.Name, Min: size, Max: 2 * size, ScaleInWindow: time.Minute,
-			Policies: []scale.Policy{scale.Queue{WaitP95: 2 * time.Second}, scale.Target{Metric: scale.CPUUtilization, Value: 60}},
-		}
-		loops[i] = New(Options{Pool: po, Fleet: f, Samples: samples, Journal: journal, Slots: 2, Scale: o, Desired: size, Log: log})
-		b.Cleanup(f.Wait)
+	f, err := fleet.New(w.ctx, po, w.p, w.store, &w.samples, fleet.Options{
+		Slots: 2, Drain: time.Minute, StartTimeout: time.Hour, StopTimeout: time.Second, Watch: w.p.upAtOnce,
+		Join: func(*target.Target) {}, Leave: func(*target.Target) {},
+	}, log, nil)
+	if err != nil {
+		w.b.Fatal(err)
 	}
-	b.Cleanup(cancel)
+	f.Launch(size, plan.Placement{})
+	o := scale.Options{
+		Pool: name, Min: size, Max: max(1, 2*size), ScaleInWindow: time.Minute,
+		Policies: []scale.Policy{scale.Queue{WaitP95: 2 * time.Second}, scale.Target{Metric: scale.CPUUtilization, Value: 60}},
+	}
+	l = New(Options{Pool: po, Fleet: f, Samples: &w.samples, Journal: w.journal, Slots: 2, Scale: o, Desired: size, Log: log})
+	w.fleets = append(w.fleets, f)
+	return l
+}
+
+// ready waits until all loops have so many ready instances.
+func (w *weir) ready(loops []*Loop, size int) {
 	for _, l := range loops {
 		for {
 			ready := 0
@@ -115,5 +212,17 @@ func bench(b *testing.B, pools, size int) []*Loop {
 			time.Sleep(time.Millisecond)
 		}
 	}
-	return loops
+}
+
+// launched waits for the next launch after so many, and returns when it was.
+func (w *weir) launched(before int) time.Time {
+	for {
+		w.p.mu.Lock()
+		if len(w.p.launches) > before {
+			defer w.p.mu.Unlock()
+			return w.p.launches[before]
+		}
+		w.p.mu.Unlock()
+		time.Sleep(100 * time.Microsecond)
+	}
 }
