@@ -29,13 +29,18 @@ type Input struct {
 	Warm  WarmPool // the zero value is of none
 
 	Termination []Termination // by which rules scale-in chooses; none: the idlest
+
+	MaxLifetime time.Duration // instances are replaced before they have run for longer; 0 lets them run
+	Grace       Grace         // of instances that fail their checks
 }
 
 // Instance is one instance as the plan sees it.
 type Instance struct {
 	ID        string
 	State     string    // as in package fleet: pending, starting, warming, ready, unhealthy, draining, stopping, gone, warm
-	Started   time.Time // when its launch began
+	Started   time.Time // when its launch began, or the last time that it was woken or resumed
+	Begun     time.Time // when it began to get ready: after its launch hooks; zero is Started
+	Born      time.Time // when its launch began; zero is Started
 	Since     time.Time // when it came into State
 	InFlight  int       // requests running on it
 	Healthy   bool      // passes its readiness check; matters when ready or draining
@@ -113,7 +118,9 @@ func (a Stop) String() string    { return fmt.Sprintf("stop %s: %s", a.ID, a.Why
 // A warm pool serves what is missing before anything is launched: a prepared instance is ready much sooner. It is restocked when nothing else is
 // to be done, and takes back what scale-in ends, with Reuse.
 //
-// Unhealthy instances are replaced: a new one is launched first, and the unhealthy one is drained when it is not needed to
+// Instances that are near the end of MaxLifetime are replaced, a few at a time, beyond Desired for as long as that takes.
+//
+// Unhealthy instances are replaced once their Grace is over: a new one is launched first, and the unhealthy one is drained when it is not needed to
 // make up the number any more. Not all at once: a check that fails everywhere is often the check's fault, and must
 // neither double the pool nor empty it, so at most a quarter of Desired, at least one, is replaced at a time.
 func Plan(in Input) []Action { return new(Planner).Plan(in) }
@@ -133,6 +140,7 @@ func (pl *Planner) Plan(in Input) []Action {
 	p.discard()
 	p.drainOutdated()
 	p.drainReplaced()
+	p.renew()
 	for p.missing() > 0 && p.takeBack() {
 		p.drainReplaced() // what was taken back may replace an unhealthy one
 	}
@@ -151,7 +159,7 @@ func surge(desired int) int { return max(1, desired/4) }
 
 // missing is how many instances there are too few; below 0, how many too many.
 func (p *plan) missing() int {
-	return p.in.Desired + p.in.Moves.Surge - len(p.coming) - len(p.ready) - max(0, len(p.sick)-surge(p.in.Desired))
+	return p.in.Desired + p.in.Moves.Surge + p.renewing - len(p.coming) - len(p.ready) - max(0, len(p.sick)-surge(p.in.Desired))
 }
 
 // plan is the work on one input: the instances by what they are good for, and the steps so far.
@@ -164,6 +172,7 @@ type plan struct {
 	hopeless []*Instance
 	warm     []*Instance // prepared, or being prepared
 	parking  int         // how many drain to join them
+	renewing int         // how many are to be launched beyond Desired for those that are too old
 	actions  []Action
 }
 
@@ -182,7 +191,7 @@ func (p *plan) survey(in *Input) {
 			p.warm = append(p.warm, one)
 		case one.onItsWay() || one.State == "warm":
 			p.coming = append(p.coming, one)
-		case one.State == "ready" && one.Healthy:
+		case one.State == "ready" && one.Healthy, (one.State == "ready" || one.State == "unhealthy") && p.graced(one):
 			p.ready = append(p.ready, one)
 		case one.State == "ready" || one.State == "unhealthy":
 			p.sick = append(p.sick, one)
@@ -256,7 +265,7 @@ func (p *plan) drainReplaced() {
 	n := min(len(p.sick), max(0, len(p.ready)+len(p.sick)-p.in.Desired))
 	slices.SortFunc(p.sick, idlest)
 	for _, one := range p.sick[:n] {
-		p.do(Drain{ID: one.ID, Why: fmt.Sprintf("unhealthy, and %d ready of %d desired do without it", len(p.ready), p.in.Desired)})
+		p.do(Drain{ID: one.ID, Why: fmt.Sprintf("unhealthy, and %d ready of %d desired do without it", len(p.ready), p.in.Desired) + p.graceOver()})
 	}
 	p.sick = p.sick[n:]
 }
@@ -266,7 +275,7 @@ func (p *plan) drainReplaced() {
 func (p *plan) takeBack() bool {
 	var best *Instance
 	for _, one := range p.draining {
-		if !one.Healthy || one.InFlight > 0 && p.drained(one) || p.outdated(one) {
+		if !one.Healthy || one.InFlight > 0 && p.drained(one) || p.outdated(one) || p.aged(one) {
 			continue
 		}
 		if best == nil || cmp.Or(one.Since.Compare(best.Since), cmp.Compare(best.ID, one.ID)) > 0 {
@@ -306,7 +315,10 @@ func (p *plan) launch(missing int) {
 func (p *plan) whyLaunch() string {
 	why := fmt.Sprintf("%d desired, %d ready, %d on their way", p.in.Desired, len(p.ready), len(p.coming))
 	if len(p.sick) > 0 {
-		why += fmt.Sprintf(", %d unhealthy", len(p.sick))
+		why += fmt.Sprintf(", %d unhealthy", len(p.sick)) + p.graceOver()
+	}
+	if p.renewing > 0 {
+		why += fmt.Sprintf(", %d to be replaced for their age", p.renewing)
 	}
 	return why
 }
