@@ -139,6 +139,14 @@ type Scale struct {
 	Warm      int `json:"warm,omitempty"`      // in the warm pool
 	Preparing int `json:"preparing,omitempty"` // on their way there
 	Standby   int `json:"standby,omitempty"`   // taken out of service by hand
+
+	Grace Grace `json:"grace"`
+}
+
+// Grace is how long after its launch an instance that fails its checks is not replaced.
+type Grace struct {
+	Seconds float64 `json:"for_s"`
+	Why     string  `json:"why"` // configured, or learned from which boots
 }
 
 // Manual is a capacity set by hand.

@@ -5,6 +5,7 @@ import (
 
 	"github.com/weirlb/weir/admin"
 	"github.com/weirlb/weir/config"
+	"github.com/weirlb/weir/control"
 	"github.com/weirlb/weir/fleet"
 )
 
@@ -20,6 +21,14 @@ func hooksOf(c *config.Pool) (hooks []fleet.Hook) {
 		hooks = append(hooks, one)
 	}
 	return hooks
+}
+
+func livesOf(c *config.Pool) control.Lifecycle {
+	l := control.Lifecycle{MaxLifetime: time.Duration(c.Lifecycle.MaxLifetime), GraceFactor: c.Lifecycle.HealthGraceFactor}
+	if g := c.Lifecycle.HealthGrace; g != nil {
+		l.Grace = new(time.Duration(*g))
+	}
+	return l
 }
 
 // hookEnv tells the program of a hook where the admin API is, in the variable that the commands of weir read.

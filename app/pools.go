@@ -114,6 +114,7 @@ func (lp *livePool) configure(a *App, c *config.Pool) error {
 		s.fleet.Configure(a.fleetOptions(lp, c))
 		s.loop.KeepWarm(warmPool(c))
 		s.loop.EndFirst(terminationOf(c.Scale))
+		s.loop.Live(livesOf(c))
 		s.loop.ConfigureMix(mixOf(c))
 		s.loop.ShedAfter(shedAfter(c))
 		s.loop.Configure(slotsOf(c), scaleOptions(lp.name, c.Scale), refreshOptions(c.Refresh))

@@ -3,6 +3,7 @@ package app
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"time"
@@ -103,7 +104,12 @@ func (s *scaling) status(p *admin.Pool, c *config.Pool, now time.Time) {
 	if !last.Time.IsZero() {
 		p.LastDecision = &last
 	}
+	grace := s.loop.Grace()
+	p.Scale.Grace = admin.Grace{Seconds: grace.For.Seconds(), Why: grace.Why()}
 	for _, v := range s.fleet.Instances(now) {
+		if end := grace.Until(v.Begun); v.State == fleet.Unhealthy && now.Before(end) {
+			v.Why = fmt.Sprintf("%s; not replaced before %s: grace of %v", v.Why, end.UTC().Format(time.TimeOnly+" UTC"), grace)
+		}
 		switch v.State {
 		case fleet.Ready:
 			p.Scale.Ready++

@@ -321,6 +321,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 			},
 			WarmPool: &WarmPool{State: "hibernated", Min: 2, MaxPrepared: new(5), Reuse: true},
 			Lifecycle: Lifecycle{
+				MaxLifetime: of(7 * 24 * time.Hour), HealthGrace: new(of(5 * time.Minute)), HealthGraceFactor: 2.5,
 				Hooks: []Hook{
 					{Name: "register", On: "launch", Exec: []string{"./register", "--now"}, Timeout: seconds(300), DefaultResult: "continue", Metadata: "eu-1"},
 					{Name: "save", On: "terminate", Webhook: &Webhook{"http://127.0.0.1:9000/save", map[string]string{"Authorization": "Bearer x"}}, Timeout: seconds(3600), DefaultResult: "abandon"},

@@ -79,6 +79,7 @@ func DefaultPool() Pool {
 		FailOpen:   1,
 		Drain:      seconds(300),
 		Refresh:    DefaultRefresh(),
+		Lifecycle:  DefaultLifecycle(),
 	}
 }
 

@@ -11,6 +11,9 @@ func (v checker) lifecycle(path string, p *Pool) {
 		v.fail(path, "is about instances that Weir launches, and this pool has none; add \"template\", or remove \"lifecycle\"")
 		return
 	}
+	if d := time.Duration(p.Lifecycle.MaxLifetime); d > 0 && d < time.Minute {
+		v.warn(child(path, "max_lifetime"), "%v means that every instance is replaced so often; in EC2 Auto Scaling it is at least a day", p.Lifecycle.MaxLifetime)
+	}
 	type key struct{ on, name string }
 	seen := map[key]bool{}
 	for i, h := range p.Lifecycle.Hooks {

@@ -30,7 +30,7 @@ func (l *Loop) carryOut(s pool.Load, views []fleet.View, now time.Time) {
 		}
 		in.Instances = append(in.Instances, plan.Instance{
 			ID: v.ID, State: string(v.State), Started: v.Launched, Since: v.Since, InFlight: v.InFlight, Healthy: v.State != fleet.Unhealthy,
-			Version: v.Version, Spare: v.Spare, Protected: v.Protected, Placement: v.Placement,
+			Version: v.Version, Spare: v.Spare, Protected: v.Protected, Placement: v.Placement, Begun: v.Begun, Born: v.Born,
 		})
 		if !v.Spare && (v.State == fleet.Pending || v.State == fleet.Starting || v.State == fleet.Warming || v.State == fleet.Warm) {
 			coming++
@@ -45,6 +45,7 @@ func (l *Loop) carryOut(s pool.Load, views []fleet.View, now time.Time) {
 	}
 	l.refreshing(&in, views)
 	in.Warm, in.Termination = l.warm(), l.o.Termination
+	l.living(&in)
 	actions := l.allowed(l.planner.Plan(in))
 	for _, a := range actions {
 		switch a := a.(type) {

@@ -60,6 +60,7 @@ type Options struct {
 	Warm      plan.WarmPool
 
 	Termination []plan.Termination // by which rules scale-in chooses
+	Lifecycle   Lifecycle
 
 	Desired int // to begin with, when nothing is known from before
 	Log     *slog.Logger
@@ -75,6 +76,7 @@ type Loop struct {
 	decider *scale.Decider
 	desired int
 	service scale.Sample // the last that was measured: a quiet minute does not make it unknown
+	boots   scale.Sample // of this step
 	last    scale.Decision
 	tape    tape
 	budget  *scale.Budget // of the moment; nil: as the options have it

@@ -31,8 +31,9 @@ func (l *Loop) observe(obs *scale.Observation, s pool.Load, views []fleet.View, 
 	metrics[scale.RateWindow] = s.RateWindow.Seconds()
 	metrics[scale.OldestWait] = s.OldestWait.Seconds()
 	metrics[scale.IdleSeconds] = s.Idle.Seconds()
+	l.boots = l.o.Fleet.Boots()
 	*obs = scale.Observation{
-		Time: now, Desired: l.desired, Slots: l.o.Slots, Service: l.service, Boot: l.o.Fleet.Boots(),
+		Time: now, Desired: l.desired, Slots: l.o.Slots, Service: l.service, Boot: l.boots,
 		Metrics: metrics, Instances: l.instances(instances[:0], views, now), Budget: l.budget,
 	}
 	if l.o.Forecast != nil {
