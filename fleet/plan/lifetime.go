@@ -33,7 +33,11 @@ func (i *Instance) born() time.Time {
 // aged reports whether an instance is to be replaced for its age. Protected ones are not, as in EC2 Auto Scaling, and a refresh goes first.
 func (p *plan) aged(one *Instance) bool {
 	most := p.in.MaxLifetime
-	return most > 0 && p.in.Moves.Version == 0 && !one.Protected && !one.born().IsZero() && !p.in.Now.Before(one.due(most))
+	if most == 0 || p.in.Moves.Version != 0 || one.Protected || one.born().IsZero() {
+		return false
+	}
+	young := p.in.Now.Sub(one.born()) < most-time.Duration(lifetimeSpread*float64(most)) // most are, and need no more arithmetic
+	return !young && !p.in.Now.Before(one.due(most))
 }
 
 // renew replaces ready instances for their age: a replacement is launched first, for at most a tenth of Desired, at least one, at a time, as in
