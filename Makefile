@@ -6,7 +6,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 # Linux on two cores: the race detector and real servers need more than the default ten minutes' patience on a busy day.
 TEST_TIMEOUT ?= 20m
 
-.PHONY: demo test build assets deps lint chaos fuzz tls-check slow-check bench bench-proxy bench-azure bench-tail bench-tsdb bench-replay bench-forecast pictures clean
+.PHONY: demo test build assets deps lint chaos chaos-fleet fuzz tls-check slow-check bench bench-proxy bench-azure bench-tail bench-tsdb bench-replay bench-forecast pictures clean
 
 ## demo: build Weir and watch it balance, hold and scale in about three minutes
 demo: build
@@ -32,6 +32,11 @@ deps:
 CHAOSTIME ?= 1m
 chaos:
 	WEIR_CHAOS=$(CHAOSTIME) $(GO) test -race -count=1 -timeout $(TEST_TIMEOUT) -run Chaos -v ./cmd/weir
+
+## chaos-fleet: kill -9 of Weir, KILLS times, while its fleet scales, is refreshed and moves to and from the warm pool
+KILLS ?= 100
+chaos-fleet:
+	WEIR_KILLS=$(KILLS) $(GO) test -race -count=1 -timeout $(TEST_TIMEOUT) -run ChaosFleet -v ./cmd/weir
 
 ## lint: what CI holds the code to beside the tests
 lint:

@@ -89,8 +89,5 @@ func (l *Loop) shift(by int) {
 	if m := l.decider.Manually(); m != nil {
 		l.decider.Manual(m.Desired+by, m.Until)
 	}
-	l.tape.cut()
-	if l.o.Journal != nil {
-		l.save()
-	}
+	l.told()
 }

@@ -162,6 +162,11 @@ func (j *Journal) save(pool string, state []byte) error {
 	return j.db.Batch(func(tx *bolt.Tx) error { return tx.Bucket(statesBucket).Put([]byte(pool), state) })
 }
 
+// saveNow does not wait for what other pools have to save.
+func (j *Journal) saveNow(pool string, state []byte) error {
+	return j.db.Update(func(tx *bolt.Tx) error { return tx.Bucket(statesBucket).Put([]byte(pool), state) })
+}
+
 func (j *Journal) load(pool string) (state []byte) {
 	j.db.View(func(tx *bolt.Tx) error {
 		if v := tx.Bucket(statesBucket).Get([]byte(pool)); v != nil {

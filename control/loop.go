@@ -172,8 +172,7 @@ func (l *Loop) Manual(desired int, until time.Time) error {
 		return fmt.Errorf("pool %s: %d is outside of its min %d and max %d; change scale.min or scale.max to go there", l.o.Pool.Name, desired, s.Min, s.Max)
 	}
 	l.decider.Manual(desired, until)
-	l.tape.cut()
-	l.Wake()
+	l.told()
 	return nil
 }
 
@@ -182,7 +181,15 @@ func (l *Loop) Auto() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.decider.Auto()
+	l.told()
+}
+
+// told is called when the decider was told something by a person, who is not to tell it again when Weir dies the moment after.
+func (l *Loop) told() {
 	l.tape.cut()
+	if l.o.Journal != nil {
+		l.saveBy(l.o.Journal.saveNow)
+	}
 	l.Wake()
 }
 
@@ -237,10 +244,12 @@ func (l *Loop) record(d scale.Decision, changed bool) {
 	l.save()
 }
 
-func (l *Loop) save() {
+func (l *Loop) save() { l.saveBy(l.o.Journal.save) }
+
+func (l *Loop) saveBy(write func(pool string, state []byte) error) {
 	b, err := json.Marshal(saved{l.desired, l.decider.State(), l.service, l.refresh})
 	if err == nil {
-		err = l.o.Journal.save(l.o.Pool.Name, b)
+		err = write(l.o.Pool.Name, b)
 	}
 	if err != nil {
 		l.o.Log.Warn("the scaling state could not be saved", "pool", l.o.Pool.Name, "error", err)

@@ -107,6 +107,15 @@ func (l *Loop) begin(from int, now time.Time) {
 	l.keepRefresh("begins")
 }
 
+// supersede has a refresh go on to a template that has changed since it began: new instances are of that already. What it would go back to stays what
+// it was, as the version in between was never everywhere.
+func (l *Loop) supersede(now time.Time) {
+	l.refresh.Cancel(now)
+	l.refresh.Why = fmt.Sprintf("superseded by version %d of the template", l.o.Versions.Version())
+	l.keepRefresh("superseded")
+	l.begin(l.refresh.From, now)
+}
+
 // keepRefresh writes a refresh down, so that the next Weir goes on with it, and tells of it.
 func (l *Loop) keepRefresh(what string) {
 	r := l.refresh
@@ -123,6 +132,9 @@ func (l *Loop) keepRefresh(what string) {
 func (l *Loop) refreshing(in *plan.Input, views []fleet.View) {
 	if l.o.Versions == nil {
 		return
+	}
+	if l.refresh.Active() && l.refresh.Wanted() != l.o.Versions.Version() {
+		l.supersede(in.Now)
 	}
 	if !l.refresh.Active() {
 		from := 0

@@ -16,7 +16,7 @@ run() { # name, config, trace, more
 		{ cat "$out/$name.log" >&2; exit 1; }
 }
 run images images gentd26_image_requests.csv.gz
-run images-with-models images gentd26_image_requests.csv.gz --switch 23s
+run images-with-models models gentd26_image_requests.csv.gz
 run chat chat azure_llm_conv_2023.csv.gz
 run chat-mooncake chat mooncake_conversation.jsonl.gz
 run chat-mooncake-prefixes prefixes mooncake_conversation.jsonl.gz

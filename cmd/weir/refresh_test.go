@@ -165,3 +165,22 @@ func TestARefreshGoesOnAfterAKill(t *testing.T) {
 		t.Errorf("exit %d", code)
 	}
 }
+
+// A template that changes while the one before is rolled out is what the refresh goes on to.
+func TestARefreshGoesOnToATemplateThatChangesMeanwhile(t *testing.T) {
+	w := prepare(t, refreshPool(3, "--seed, \"1\""))
+	w.start()
+	w.ready(3)
+	w.write(refreshPool(3, "--seed, \"2\", --load-time, 300ms"))
+	w.cli("reload")
+	until(t, "the first is replaced", func() bool { return w.versions()[2] > 0 })
+	w.write(refreshPool(3, "--seed, \"3\""))
+	w.cli("reload")
+	until(t, "all are of version 3", func() bool { return w.versions()[3] == 3 })
+	if r := w.refreshed(plan.Succeeded); r.From != 1 || r.To != 3 {
+		t.Errorf("%+v", r)
+	}
+	if log := w.log(); !strings.Contains(log, "superseded by version 3 of the template") {
+		t.Error(log)
+	}
+}

@@ -100,6 +100,7 @@ func (w *weir) start() {
 	}
 	w.ended = make(chan error, 1)
 	go func() { w.ended <- w.cmd.Wait() }()
+	http.DefaultClient.CloseIdleConnections() // those to a Weir that was killed
 	until(w.t, "Weir answers", func() bool {
 		c, err := net.Dial("tcp", w.admin)
 		if err != nil {

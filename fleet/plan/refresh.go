@@ -60,8 +60,8 @@ func (r *Refresh) Active() bool {
 	return r != nil && (r.State == Refreshing || r.State == AtCheck || r.State == Baking || r.State == RollingBack)
 }
 
-// wanted is the version that instances are to have now.
-func (r *Refresh) wanted() int {
+// Wanted is the version that instances are to have now.
+func (r *Refresh) Wanted() int {
 	if r.State == RollingBack {
 		return r.From
 	}
@@ -106,15 +106,15 @@ func (r *Refresh) Step(o RefreshOptions, in *Input, h Health) Moves {
 	switch {
 	case r.State == AtCheck || r.State == Baking:
 		if in.Now.Before(r.Until) {
-			return Moves{Version: r.wanted()}
+			return Moves{Version: r.Wanted()}
 		}
 		if r.State == Baking {
 			r.end(Succeeded, fmt.Sprintf("all %d instances are of version %d, and did well for %v", c.current, r.To, o.Bake), in.Now)
-			return Moves{Version: r.wanted()}
+			return Moves{Version: r.Wanted()}
 		}
 		r.State = Refreshing
 	case !r.Active():
-		return Moves{Version: r.wanted()}
+		return Moves{Version: r.Wanted()}
 	}
 	if r.Batch > 0 && !r.batchDone(&c, in) {
 		return r.moves(&c, in)
@@ -122,14 +122,14 @@ func (r *Refresh) Step(o RefreshOptions, in *Input, h Health) Moves {
 	r.Batch = 0
 	if c.outdated == 0 {
 		r.complete(&o, &c, in)
-		return Moves{Version: r.wanted()}
+		return Moves{Version: r.Wanted()}
 	}
 	if r.pause(&o, in) {
-		return Moves{Version: r.wanted()}
+		return Moves{Version: r.Wanted()}
 	}
 	if c.coming > 0 || c.ready < in.Desired {
 		r.Why = fmt.Sprintf("%d %% replaced; waits until all %d desired are ready", r.Percent, in.Desired)
-		return Moves{Version: r.wanted()}
+		return Moves{Version: r.Wanted()}
 	}
 	r.begin(&o, &c, in)
 	return r.moves(&c, in)
@@ -203,7 +203,7 @@ type census struct {
 func (r *Refresh) census(in *Input) (c census) {
 	for i := range in.Instances {
 		one := &in.Instances[i]
-		old := one.Version != r.wanted()
+		old := one.Version != r.Wanted()
 		switch {
 		case one.Spare: // the warm pool follows by itself
 		case one.onItsWay():
@@ -257,7 +257,7 @@ func (r *Refresh) begin(o *RefreshOptions, c *census, in *Input) {
 
 // moves are what the batch under way allows.
 func (r *Refresh) moves(c *census, in *Input) Moves {
-	m := Moves{Version: r.wanted()}
+	m := Moves{Version: r.Wanted()}
 	toGo := max(0, c.outdated-r.Left)
 	if !r.Surging {
 		m.Replace = toGo
