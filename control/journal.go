@@ -68,35 +68,8 @@ func NewJournal(db *bolt.DB) (*Journal, error) {
 	return &Journal{db: db, recent: map[string]*recent{}}, nil
 }
 
-// Add records a decision. One that changed nothing is kept in memory only.
-func (j *Journal) Add(d scale.Decision) error {
-	j.remember(d)
-	if d.Desired == d.Previous {
-		return nil
-	}
-	b, err := json.Marshal(d)
-	if err != nil {
-		return err
-	}
-	return j.db.Batch(func(tx *bolt.Tx) error {
-		bk, err := tx.Bucket(decisionsBucket).CreateBucketIfNotExists([]byte(d.Pool))
-		if err != nil {
-			return err
-		}
-		n, err := bk.NextSequence()
-		if err != nil {
-			return err
-		}
-		if n > decisionKept {
-			if err := bk.Delete(key(n - decisionKept)); err != nil {
-				return err
-			}
-		}
-		return bk.Put(key(n), b)
-	})
-}
-
-func (j *Journal) remember(d scale.Decision) {
+// Add keeps a decision in memory.
+func (j *Journal) Add(d scale.Decision) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	r := j.recent[d.Pool]
@@ -105,6 +78,40 @@ func (j *Journal) remember(d scale.Decision) {
 		j.recent[d.Pool] = r
 	}
 	r.add(d, max(1, min(recentKept, recentAll/len(j.recent))))
+}
+
+// Keep writes down a decision that changed the capacity, and with it what the next Weir is to go on with. It is one transaction, because a
+// launch waits for it.
+func (j *Journal) Keep(d scale.Decision, state []byte) error {
+	b, err := json.Marshal(d)
+	if err != nil {
+		return err
+	}
+	pool := []byte(d.Pool)
+	return j.db.Batch(func(tx *bolt.Tx) error {
+		if err := appendTo(tx.Bucket(decisionsBucket), pool, b, decisionKept); err != nil {
+			return err
+		}
+		return tx.Bucket(statesBucket).Put(pool, state)
+	})
+}
+
+// appendTo adds a text to a pool's, of which the newest are kept.
+func appendTo(b *bolt.Bucket, pool, text []byte, kept uint64) error {
+	b, err := b.CreateBucketIfNotExists(pool)
+	if err != nil {
+		return err
+	}
+	n, err := b.NextSequence()
+	if err != nil {
+		return err
+	}
+	if n > kept {
+		if err := b.Delete(key(n - kept)); err != nil {
+			return err
+		}
+	}
+	return b.Put(key(n), text)
 }
 
 func key(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
@@ -147,7 +154,7 @@ func (j *Journal) Find(pool string, from, to time.Time, limit int) ([]scale.Deci
 			continue
 		}
 		for _, d := range r.ring {
-			if d.Desired == d.Previous && within(d.Time) {
+			if within(d.Time) {
 				out = append(out, d)
 			}
 		}

@@ -222,15 +222,19 @@ func (l *Loop) Step(now time.Time) {
 		}
 	}
 	l.degrade(d, views, now)
+	record := l.tape.record(d)
 	l.carryOut(load, views, now)
+	if changed && l.o.Journal != nil { // last, for nothing waits for it
+		if err := l.o.Journal.KeepRecord(record); err != nil {
+			l.o.Log.Warn("what a decision was made from could not be recorded", "pool", d.Pool, "error", err)
+		}
+	}
 }
 
-// record keeps a decision, and when it changed the capacity also what it was made from and what the next Weir is to go on with.
+// record keeps a decision, and when it changed the capacity also what the next Weir is to go on with.
 func (l *Loop) record(d scale.Decision, changed bool) {
-	if err := l.o.Journal.Add(d); err != nil {
-		l.o.Log.Warn("a decision could not be recorded", "pool", d.Pool, "error", err)
-	}
 	if !changed {
+		l.o.Journal.Add(d)
 		if d.Time.Sub(l.kept) >= keepEvery && l.decider.Stateful() {
 			l.kept = d.Time
 			l.save()
@@ -238,16 +242,23 @@ func (l *Loop) record(d scale.Decision, changed bool) {
 		return
 	}
 	l.kept = d.Time
-	if err := l.o.Journal.keep(l.tape.record(d)); err != nil {
-		l.o.Log.Warn("what a decision was made from could not be recorded", "pool", d.Pool, "error", err)
+	state, err := l.state()
+	if err == nil {
+		err = l.o.Journal.Keep(d, state)
 	}
-	l.save()
+	if err != nil {
+		l.o.Log.Warn("a decision could not be recorded", "pool", d.Pool, "error", err)
+	}
+}
+
+func (l *Loop) state() ([]byte, error) {
+	return json.Marshal(saved{l.desired, l.decider.State(), l.service, l.refresh})
 }
 
 func (l *Loop) save() { l.saveBy(l.o.Journal.save) }
 
 func (l *Loop) saveBy(write func(pool string, state []byte) error) {
-	b, err := json.Marshal(saved{l.desired, l.decider.State(), l.service, l.refresh})
+	b, err := l.state()
 	if err == nil {
 		err = write(l.o.Pool.Name, b)
 	}

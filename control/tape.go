@@ -23,6 +23,9 @@ type Record struct {
 // tapeLength is how many steps a Record goes back at most: enough that the state need not be exported in each of them.
 const tapeLength = 16
 
+// tapeInstances is from how many instances on, in all its observations, a Record begins anew, so that those of a large pool stay small.
+const tapeInstances = 10_000
+
 // tape holds the newest observations of a loop, and the state that the decider had before the oldest of them. Its memory is used again and again.
 type tape struct {
 	state scale.State
@@ -32,7 +35,7 @@ type tape struct {
 
 // next returns the observation to fill in for a step that begins now.
 func (t *tape) next(d *scale.Decider) *scale.Observation {
-	if t.n == tapeLength {
+	if t.n == tapeLength || t.n > 0 && t.n*len(t.obs[t.n-1].Instances) >= tapeInstances {
 		t.n = 0
 	}
 	if t.n == 0 {
@@ -54,8 +57,8 @@ var recordsBucket = []byte("records")
 
 const recordsKept = 500 // of a pool on disk
 
-// keep writes a record down.
-func (j *Journal) keep(r Record) error {
+// KeepRecord writes a record down, made small: its observations are much alike.
+func (j *Journal) KeepRecord(r Record) error {
 	var b bytes.Buffer
 	z := gzip.NewWriter(&b)
 	if err := json.NewEncoder(z).Encode(r); err != nil {
@@ -65,20 +68,7 @@ func (j *Journal) keep(r Record) error {
 		return err
 	}
 	return j.db.Batch(func(tx *bolt.Tx) error {
-		bk, err := tx.Bucket(recordsBucket).CreateBucketIfNotExists([]byte(r.Decision.Pool))
-		if err != nil {
-			return err
-		}
-		n, err := bk.NextSequence()
-		if err != nil {
-			return err
-		}
-		if n > recordsKept {
-			if err := bk.Delete(key(n - recordsKept)); err != nil {
-				return err
-			}
-		}
-		return bk.Put(key(n), b.Bytes())
+		return appendTo(tx.Bucket(recordsBucket), []byte(r.Decision.Pool), b.Bytes(), recordsKept)
 	})
 }
 
