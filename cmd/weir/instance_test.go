@@ -3,15 +3,18 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/weirlb/weir/admin"
 	"github.com/weirlb/weir/fleet"
@@ -223,4 +226,73 @@ func TestLifecycleHooks(t *testing.T) {
 	if n := len(told); n != 0 {
 		t.Errorf("the webhook was told %d times more", n)
 	}
+}
+
+// Whatever is under way when Weir is killed is finished by the next one: none serves before its launch hook, none ends without its terminate hook,
+// none is lost or launched twice, and no hook is left running.
+func TestLifecycleThroughKills(t *testing.T) {
+	w := prepare(t, "")
+	note := func(file string) string {
+		return fmt.Sprintf(`[sh, -c, 'sleep 0.1; echo "$WEIR_INSTANCE" >> %s']`, filepath.Join(w.dir, file))
+	}
+	w.write(strings.Replace(instancePool, "    scale:", fmt.Sprintf(`    lifecycle:
+      hooks:
+        - {name: hello, on: launch, exec: %s}
+        - {name: bye, on: terminate, exec: %s}
+    scale:`, note("hello"), note("bye")), 1))
+	said := func(file string) []string {
+		b, _ := os.ReadFile(filepath.Join(w.dir, file))
+		return strings.Fields(string(b))
+	}
+	served := map[string]bool{}
+	look := func() admin.Pool {
+		p := w.pool()
+		for _, i := range p.Instances {
+			if i.State == "ready" {
+				served[i.ID] = true
+				if !slices.Contains(said("hello"), i.ID) {
+					t.Errorf("%s serves, and its launch hook is not done", i.ID)
+				}
+			}
+		}
+		return p
+	}
+	w.start()
+	chance := rand.New(rand.NewPCG(1, 2))
+	kills := 8
+	if n, err := strconv.Atoi(os.Getenv("WEIR_KILLS")); err == nil {
+		kills = n
+	}
+	for range kills {
+		w.command("scale", "api", strconv.Itoa(1+chance.IntN(4)))
+		if p := look(); len(p.Instances) > 0 {
+			one := p.Instances[chance.IntN(len(p.Instances))].ID
+			verb := []string{"protect", "unprotect", "standby", "resume", "terminate"}[chance.IntN(5)]
+			w.command("instance", "api", one, verb) // which may be refused
+		}
+		for end := time.Now().Add(time.Duration(chance.IntN(700)) * time.Millisecond); time.Now().Before(end); {
+			look()
+		}
+		w.crash()
+	}
+	w.command("scale", "api", "2")
+	until(t, "two serve, and nothing else is there", func() bool {
+		p := look()
+		for _, i := range p.Instances {
+			switch {
+			case i.State == "standby":
+				w.command("instance", "api", i.ID, "terminate")
+			case i.Protected:
+				w.command("instance", "api", i.ID, "unprotect")
+			}
+		}
+		return p.Scale.Ready == 2 && len(p.Instances) == 2 && len(w.instances()) == 2
+	})
+	for id := range served {
+		if w.instance(id) == nil && !slices.Contains(said("bye"), id) {
+			t.Errorf("%s served and ended without its terminate hook", id)
+		}
+	}
+	launched := strings.Count(w.log(), `"state":"pending","why":""`)
+	t.Logf("%d kills: %d launched, %d served, %d launch hooks and %d terminate hooks done", kills, launched, len(served), len(said("hello")), len(said("bye")))
 }

@@ -30,9 +30,9 @@ func (in *Input) first(a, b *Instance) int {
 func (t Termination) compare(a, b *Instance, now time.Time) int {
 	switch t {
 	case OldestInstance:
-		return a.Started.Compare(b.Started)
+		return a.born().Compare(b.born())
 	case NewestInstance:
-		return b.Started.Compare(a.Started)
+		return b.born().Compare(a.born())
 	case OldestLaunchTemplate:
 		return cmp.Compare(a.Version, b.Version)
 	case ClosestToNextInstanceHour:
@@ -45,5 +45,5 @@ func (t Termination) compare(a, b *Instance, now time.Time) int {
 
 // leftOfHour is how long until an instance has run for another whole hour.
 func leftOfHour(i *Instance, now time.Time) time.Duration {
-	return time.Hour - max(now.Sub(i.Started), 0)%time.Hour
+	return time.Hour - max(now.Sub(i.born()), 0)%time.Hour
 }
