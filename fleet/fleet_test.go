@@ -28,6 +28,7 @@ type machines struct {
 	boot     time.Duration // 0: at once; under 0: never
 	fail     error         // of every launch
 	running  map[string]*machine
+	stopped  func(id string) // told of each that is asked to end
 	launched int
 }
 
@@ -85,6 +86,9 @@ func (x *machine) Done() <-chan struct{} { return x.done }
 func (x *machine) Exit() string          { return x.how }
 func (x *machine) Usage() (Usage, error) { return Usage{CPU: 50, Memory: 1 << 20}, nil }
 func (x *machine) Stop(grace time.Duration) {
+	if x.m.stopped != nil {
+		x.m.stopped(x.id)
+	}
 	if !x.deaf {
 		x.end("asked to")
 		return
@@ -123,7 +127,7 @@ func inWorld(t *testing.T, test func(*world)) {
 func (w *world) open() {
 	w.t.Helper()
 	var err error
-	if w.db, err = bolt.Open(w.path, 0o600, nil); err != nil {
+	if w.db, err = bolt.Open(w.path, 0o600, &bolt.Options{NoSync: true}); err != nil {
 		w.t.Fatal(err)
 	}
 	store, err := NewStore(w.db)
