@@ -324,7 +324,7 @@ func (f *Fleet) waiting(id, hook, token string) (*instance, *Wait, error) {
 	defer f.mu.Unlock()
 	in := f.instances[id]
 	if in == nil {
-		return nil, nil, fmt.Errorf("pool %s has no instance %s: %w", f.pool.Name, id, ErrUnknown)
+		return nil, nil, fmt.Errorf("pool %s has %w %s", f.pool.Name, ErrUnknown, id)
 	}
 	var names []string
 	var found []Wait

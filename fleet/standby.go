@@ -23,7 +23,7 @@ const (
 )
 
 // ErrUnknown says that a pool has no such instance.
-var ErrUnknown = errors.New("there is no such instance")
+var ErrUnknown = errors.New("no instance")
 
 // Protect sets whether scale-in may choose an instance that serves or is in standby. Health checks, a refresh and people end it all the same.
 func (f *Fleet) Protect(id string, on bool) error {
@@ -76,7 +76,7 @@ func (f *Fleet) amend(id string, od *order, change func(*instance) error) error 
 	in := f.instances[id]
 	if in == nil {
 		f.mu.Unlock()
-		return fmt.Errorf("pool %s has no instance %s: %w", f.pool.Name, id, ErrUnknown)
+		return fmt.Errorf("pool %s has %w %s", f.pool.Name, ErrUnknown, id)
 	}
 	errand, spare, protected := in.Errand, in.Spare, in.Protected
 	err := change(in)
