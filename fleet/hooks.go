@@ -197,26 +197,25 @@ func (f *Fleet) standing(in *instance) (_ Result, why string, next time.Time) {
 	f.mu.Unlock()
 	now, open := time.Now(), false
 	for _, w := range waits {
-		if w.Result == "" {
-			switch h := f.hook(w.Hook, on); {
-			case h == nil: // as EC2 Auto Scaling does when a hook is deleted
-				w.Result, w.Why = Continue, "it is not in the config any more"
-				if on == OnLaunch {
-					w.Result = Abandon
-				}
-				f.settle(in, w.Token, w.Result, w.Why)
-			case !now.Before(w.Until):
-				w.Result, w.Why = h.Default, fmt.Sprintf("nobody completed it within %v", w.Until.Sub(w.Since).Round(time.Millisecond))
-				f.settle(in, w.Token, w.Result, w.Why)
-			default:
-				if !open || w.Until.Before(next) {
-					next = w.Until
-				}
-				open = true
-			}
-		}
 		if w.Result == Abandon {
 			return Abandon, fmt.Sprintf("its hook %s abandoned it: %s", w.Hook, w.Why), next
+		}
+		if w.Result == Continue {
+			continue
+		}
+		switch h := f.hook(w.Hook, on); {
+		case h == nil: // as EC2 Auto Scaling does when a hook is deleted
+			result := Continue
+			if on == OnLaunch {
+				result = Abandon
+			}
+			f.settle(in, w.Token, result, "it is not in the config any more")
+			return f.standing(in)
+		case !now.Before(w.Until):
+			f.settle(in, w.Token, h.Default, fmt.Sprintf("nobody completed it within %v", w.Until.Sub(w.Since).Round(time.Millisecond)))
+			return f.standing(in)
+		case !open || w.Until.Before(next):
+			next, open = w.Until, true
 		}
 	}
 	if open {

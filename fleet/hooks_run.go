@@ -199,7 +199,10 @@ func (h *Hook) postOnce(ctx context.Context, body []byte) (Result, error) {
 	for name, value := range h.Headers {
 		req.Header.Set(name, value)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	client := http.Client{ // a page that one is sent to, such as a login, has done nothing
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	resp, err := client.Do(req)
 	if err != nil {
 		return "", fmt.Errorf("%w: %w", errAgain, err)
 	}

@@ -338,7 +338,10 @@ func TestAHookThatIsAWebhook(t *testing.T) {
 	var mu sync.Mutex
 	var calls []HookCall
 	answers := []func(http.ResponseWriter){
-		func(w http.ResponseWriter) { http.Error(w, "busy", http.StatusServiceUnavailable) },
+		func(w http.ResponseWriter) {
+			w.Header().Set("Location", "/login")
+			w.WriteHeader(http.StatusFound)
+		},
 		func(w http.ResponseWriter) { io.WriteString(w, "fine") },
 		func(w http.ResponseWriter) { w.WriteHeader(http.StatusAccepted) },
 		func(w http.ResponseWriter) { fmt.Fprint(w, `{"result": "ABANDON"}`) },
@@ -386,6 +389,13 @@ func TestAHookThatIsAWebhook(t *testing.T) {
 	w.until("it was abandoned", func() bool { return count() == 4 && w.states() == "ready ready" })
 	if _, why := w.fleet.Blocked(); !strings.Contains(why, "hook tell abandoned it") {
 		t.Errorf("blocked because %q", why)
+	}
+}
+
+func TestAProgramThatIsNotThere(t *testing.T) {
+	h := &Hook{Command: []string{filepath.Join(t.TempDir(), "register")}}
+	if err := h.exec(t.Context(), &HookCall{}, nil); err == nil || !strings.Contains(err.Error(), "no such file") {
+		t.Error(err)
 	}
 }
 

@@ -357,7 +357,7 @@ func (f *Fleet) retreat(ctx context.Context, in *instance, why string) bool {
 	if f.isSpare(in) {
 		f.park(in, why)
 	} else {
-		f.enter(in, Stopping, "wanted back while it left for the warm pool, which it had left for good")
+		f.enter(in, Stopping, "it was wanted back when its way out had begun")
 	}
 	return false
 }

@@ -13,7 +13,7 @@ func (p *plan) launchMix(n int) {
 			live = append(live, one.Placement)
 		}
 	}
-	placed := p.in.Mix.Place(n, p.in.Desired+p.in.Moves.Surge, live, p.in.Refused, p.in.Offers, p.in.Now)
+	placed := p.in.Mix.Place(n, p.in.Desired+p.in.Moves.Surge+p.renewing, live, p.in.Refused, p.in.Offers, p.in.Now)
 	for len(placed) > 0 {
 		first := placed[0]
 		rest := slices.DeleteFunc(slices.Clone(placed), func(one Placement) bool { return one == first })
