@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -36,8 +37,8 @@ line. Times must not go back. Empty lines and those that begin with # are skippe
    "instances": [{"id": "i-1", "state": "ready", "started": "2026-01-05T08:00:00Z", "metrics": {"cpu_utilization": 80}}]}
 
 Only "time" is needed. Without "desired" it is what the line before decided; without "instances", as many ready ones as desired; what
-"metrics" does not name is unknown, never 0. An instance is pending, starting, warming, ready, unhealthy or draining. A query of a policy is
-read from "metrics" under the name "query:" and its text.
+"metrics" does not name is unknown, never 0. An instance is pending, starting, warming, ready, unhealthy or draining; "count" makes so many of
+it. A query of a policy is read from "metrics" under the name "query:" and its text.
 
   weir decide -c weir.yaml --pool images observations.jsonl
   echo '{"time":"2026-01-05T09:00:00Z","metrics":{"queue_depth":40,"in_flight":4}}' | weir decide -c weir.yaml --text
@@ -66,6 +67,7 @@ type observation struct {
 type observed struct {
 	scale.Instance
 	Metrics map[string]*float64 `json:"metrics"`
+	Count   *int                `json:"count"` // so many that are alike; without it, one
 }
 
 func (r *decideCmd) Run(o *output) error {
@@ -115,6 +117,9 @@ func (d *decisions) file(name string) error {
 	defer f.Close()
 	return d.read(name, f)
 }
+
+// mostInstances bounds what one number in an observation may ask for.
+const mostInstances = 1_000_000
 
 // longestLine bounds an observation: tens of thousands of instances.
 const longestLine = 64 << 20
@@ -177,8 +182,8 @@ func (d *decisions) observation(in *observation) (*scale.Observation, error) {
 		return nil, errors.New(`there is no "time"; add it, as in "time": "2026-01-05T09:00:00Z"`)
 	case in.Time.Before(d.state.Time):
 		return nil, fmt.Errorf("the time %s is before that of the observation before, %s; put them in order", in.Time.Format(time.RFC3339), d.state.Time.Format(time.RFC3339))
-	case in.Desired != nil && (*in.Desired < 0 || *in.Desired > 1_000_000):
-		return nil, fmt.Errorf(`"desired" is %d; write 0 to 1000000, or leave it out`, *in.Desired)
+	case in.Desired != nil && (*in.Desired < 0 || *in.Desired > mostInstances):
+		return nil, fmt.Errorf(`"desired" is %d; write 0 to %d, or leave it out`, *in.Desired, mostInstances)
 	case in.Slots != nil && *in.Slots < 0:
 		return nil, fmt.Errorf(`"slots" is %d; write 0 for no limit, or more`, *in.Slots)
 	}
@@ -204,7 +209,18 @@ func (d *decisions) observation(in *observation) (*scale.Observation, error) {
 			return nil, fmt.Errorf("instances[%d] has the state %q; write one of %s", i, one.State, strings.Join(instanceStates, ", "))
 		}
 		one.Instance.Metrics = known(one.Metrics)
-		obs.Instances = append(obs.Instances, one.Instance)
+		if one.Count == nil {
+			obs.Instances = append(obs.Instances, one.Instance)
+			continue
+		}
+		if *one.Count < 0 || *one.Count > mostInstances {
+			return nil, fmt.Errorf(`instances[%d] has the "count" %d; write 0 to %d, or leave it out`, i, *one.Count, mostInstances)
+		}
+		id := cmp.Or(one.ID, "i-"+strconv.Itoa(i+1))
+		for n := range *one.Count {
+			one.ID = id + "-" + strconv.Itoa(n+1)
+			obs.Instances = append(obs.Instances, one.Instance)
+		}
 	}
 	return obs, nil
 }

@@ -97,6 +97,7 @@ func TestDecideRefuses(t *testing.T) {
 		`{"time":"2026-01-06T00:00:00Z","desired":-1}`:                       `"desired" is -1`,
 		`{"time":"2026-01-06T00:00:00Z","instances":[{"state":"dead"}]}`:     `instances[0] has the state "dead"`,
 		`{"time":"2026-01-06T00:00:00Z","instances":[{"stat":"ready"}]}`:     `there is no field "stat"`,
+		`{"time":"2026-01-06T00:00:00Z","instances":[{"count":-1}]}`:         `instances[0] has the "count" -1`,
 		`{"time":"2026-01-06T00:00:00Z"} {}`:                                 "write one per line",
 		`{"time":`:                                                           "ends in the middle",
 		`{"time":"2026-01-06T00:00:00Z","metrics":{"cpu_utilization":"80"}}`: `"metrics`,
