@@ -178,6 +178,17 @@ type Instance struct {
 
 	Protected bool       `json:"protected,omitempty"` // from scale-in
 	Hooks     []HookWait `json:"hooks,omitempty"`     // that it waits for
+
+	Failing []string `json:"failing,omitempty"` // which of its checks fail, when it is unhealthy and they have names
+	Remedy  *Remedy  `json:"remedy,omitempty"`  // what is being done about it
+}
+
+// Remedy is what is being done for an unhealthy instance.
+type Remedy struct {
+	Remedy string    `json:"remedy"` // scale_up, reload, replace or restart
+	Check  string    `json:"check"`  // that fails
+	Since  time.Time `json:"since"`
+	Why    string    `json:"why"`
 }
 
 // Boot sums up how long launches took to be ready, in seconds.

@@ -115,7 +115,7 @@ func readiness(c *config.Pool) (check probe.Check, ok bool) {
 	}
 	return probe.Check{
 		Path: h.Path, Method: h.Method, Interval: time.Duration(h.Interval), Timeout: time.Duration(h.Timeout),
-		Expect: expectOf(h.Expect), Rule: health.Rule{Healthy: h.Healthy, Unhealthy: h.Unhealthy},
+		Expect: expectOf(h.Expect), Rule: health.Rule{Healthy: h.Healthy, Unhealthy: h.Unhealthy}, Named: namedChecks(h),
 	}, true
 }
 

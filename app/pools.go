@@ -115,6 +115,7 @@ func (lp *livePool) configure(a *App, c *config.Pool) error {
 		s.loop.KeepWarm(warmPool(c))
 		s.loop.EndFirst(terminationOf(c.Scale))
 		s.loop.Live(livesOf(c))
+		s.loop.Remedy(a.remediesOf(a.tenure, lp.name, c))
 		s.loop.ConfigureMix(mixOf(c))
 		s.loop.ShedAfter(shedAfter(c))
 		s.loop.Configure(slotsOf(c), scaleOptions(lp.name, c.Scale), refreshOptions(c.Refresh))

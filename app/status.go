@@ -106,6 +106,7 @@ func (s *scaling) status(p *admin.Pool, c *config.Pool, now time.Time) {
 	}
 	grace := s.loop.Grace()
 	p.Scale.Grace = admin.Grace{Seconds: grace.For.Seconds(), Why: grace.Why()}
+	treated := s.loop.Treatments()
 	for _, v := range s.fleet.Instances(now) {
 		if end := grace.Until(v.Begun); v.State == fleet.Unhealthy && now.Before(end) {
 			v.Why = fmt.Sprintf("%s; not replaced before %s: grace of %v", v.Why, end.UTC().Format(time.TimeOnly+" UTC"), grace)
@@ -129,6 +130,10 @@ func (s *scaling) status(p *admin.Pool, c *config.Pool, now time.Time) {
 			Version: v.Version, Type: v.Type, Market: v.Market, Zone: v.Zone, ETA: v.ETA.Seconds(), InFlight: v.InFlight, Slots: c.Concurrency,
 			CPU: v.Usage.CPU, Memory: v.Usage.Memory, Adopted: v.Adopted, Why: v.Why, Spare: v.Spare, Protected: v.Protected, Hooks: waitsOf(v.Waits),
 		})
+		if t, ok := treated[v.ID]; ok && v.State == fleet.Unhealthy {
+			one := &p.Instances[len(p.Instances)-1]
+			one.Failing, one.Remedy = v.Failing, &admin.Remedy{Remedy: string(t.Remedy), Check: t.Check, Since: t.Since, Why: t.Why}
+		}
 	}
 	if b := s.fleet.Boots(); b.Count > 0 {
 		p.Boot = &admin.Boot{P50: b.P50, P90: b.P90, Count: b.Count}
@@ -196,7 +201,7 @@ func (lp *livePool) metrics(now time.Time) telemetry.Pool {
 	}
 	desired, _, _ := scaled.loop.Last()
 	boot := scaled.fleet.Boots()
-	f := &telemetry.Fleet{Instances: map[string]int{}, Desired: desired, BootP50: boot.P50, BootP90: boot.P90, Boots: boot.Count}
+	f := &telemetry.Fleet{Instances: map[string]int{}, Desired: desired, BootP50: boot.P50, BootP90: boot.P90, Boots: boot.Count, Remedies: remedyCounts(scaled.loop)}
 	for _, v := range scaled.fleet.Instances(now) {
 		f.Instances[string(v.State)]++
 	}

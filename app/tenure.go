@@ -116,6 +116,7 @@ func (a *App) newScaling(t *tenure, lp *livePool, c *config.Pool) (*scaling, err
 	s.loop = control.New(control.Options{
 		Pool: p, Fleet: s.fleet, Samples: &a.samples, Journal: t.journal, Forecast: s.curve, Slots: slotsOf(c), Mix: mixOf(c), ShedAfter: shedAfter(c),
 		Attendant: s.fleet, Reserve: s.fleet, Warm: warmPool(c), Termination: terminationOf(c.Scale), Lifecycle: livesOf(c),
+		Remedies: a.remediesOf(t, p.Name, c), Remedied: func(instance string, t control.Treatment) { a.remedied(p.Name, instance, t) },
 		Asker: t.asker, Scale: scaleOptions(p.Name, c.Scale), Desired: desiredOf(c.Scale), Log: a.log, Decided: a.decided,
 		Versions: s.fleet, Refresh: refreshOptions(c.Refresh), Refreshed: func(r plan.Refresh) { a.refreshed(p.Name, r) },
 	})

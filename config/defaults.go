@@ -240,7 +240,7 @@ func everyDefault() []any {
 		DefaultRoute(), DefaultArm(), DefaultRedirect(), DefaultRespond(), DefaultMirror(),
 		DefaultPrometheus(), DefaultScrape(),
 		DefaultPool(), DefaultPrefix(), DefaultAffinity(), DefaultUtilization(), DefaultSticky(), DefaultAgent(), DefaultTarget(),
-		DefaultHealth(), DefaultCheck(), DefaultTemplate(), DefaultWarmUp(), DefaultWarmPool(), DefaultLifecycle(), DefaultHook(), DefaultScale(), DefaultCost(), DefaultQueuePolicy(),
+		DefaultHealth(), DefaultCheck(), DefaultTemplate(), DefaultWarmUp(), DefaultWarmPool(), DefaultLifecycle(), DefaultHook(), DefaultRemedy(), DefaultScale(), DefaultCost(), DefaultQueuePolicy(),
 		DefaultTargetPolicy(), DefaultStepPolicy(), DefaultSimplePolicy(), DefaultSchedulePolicy(),
 		DefaultHPAPolicy(), DefaultHPARules(), DefaultKEDAPolicy(), DefaultKEDAFallback(), DefaultKnativePolicy(), DefaultPredictPolicy(), DefaultAlarm(), DefaultAlarmAction(),
 	}

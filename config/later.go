@@ -11,7 +11,7 @@ var laterKeys = map[reflect.Type][]string{
 	reflect.TypeFor[Config]():     {"dns", "jobs", "peers", "regions", "tenants"},
 	reflect.TypeFor[Pool]():       {"cost", "discover", "jobs", "schedule"},
 	reflect.TypeFor[Target]():     {"priority", "zone"},
-	reflect.TypeFor[Health]():     {"on_failure", "port", "prompt"},
+	reflect.TypeFor[Health]():     {"port", "prompt"},
 	reflect.TypeFor[Check]():      {"on_failure", "port", "prompt"},
 	reflect.TypeFor[Ejection]():   {"success_rate"},
 	reflect.TypeFor[Template]():   {"image", "instances", "preset", "types", "user"},

@@ -208,6 +208,9 @@ type Health struct {
 	Unhealthy int `yaml:"unhealthy" jsonschema:"minimum=1"`
 	// What the answer must be.
 	Expect Expect `yaml:"expect"`
+	// What is done for an instance that fails a check, by the check's name: a field of the answer, which must be true unless
+	// expect.json says otherwise; timeout, when there is no answer; or other. Instances are replaced for all that is not named.
+	OnFailure map[string]Remedy `yaml:"on_failure" example:"{model_loaded: restart}"`
 }
 
 // Check is an active liveness check. There is no way back to pass, because

@@ -18,7 +18,7 @@ import (
 // source is where the descriptions of the schema come from: the comments
 // that the keys have in Go.
 //
-//go:embed config.go listen.go route.go pool.go template.go scale.go fleet.go lifecycle.go knative.go predict.go metrics.go kube.go alarms.go refresh.go cost.go
+//go:embed config.go listen.go route.go pool.go template.go scale.go fleet.go lifecycle.go remedy.go knative.go predict.go metrics.go kube.go alarms.go refresh.go cost.go
 var source embed.FS
 
 // fromEnv is the pattern of text that the environment completes, which may
@@ -99,7 +99,7 @@ func oneOrList(item *jsonschema.Schema) *jsonschema.Schema {
 // shorthands are all types that have one, by name.
 var shorthands = map[string]shorthand{
 	"Target": &Target{}, "Match": &Match{}, "Redirect": &Redirect{}, "Respond": &Respond{},
-	"Mirror": &Mirror{}, "Priority": &Priority{}, "Deadline": &Deadline{}, "Hedge": &Hedge{},
+	"Mirror": &Mirror{}, "Priority": &Priority{}, "Deadline": &Deadline{}, "Hedge": &Hedge{}, "Remedy": &Remedy{},
 }
 
 // allowShort lets the shorthand of a struct stand where s refers to it.

@@ -25,6 +25,9 @@ func (v checker) pool(path, name string, p *Pool) {
 	v.ejection(child(path, "ejection"), p.Ejection)
 	if h := p.Health; h != nil {
 		v.check(child(path, "health"), Check{h.Path, h.Method, h.Interval, h.Timeout, h.Unhealthy, h.Expect})
+		if at := child(child(path, "health"), "on_failure"); v.has(at) {
+			v.remedies(at, p)
+		}
 	}
 	if p.Liveness != nil {
 		v.check(child(path, "liveness"), *p.Liveness)

@@ -32,11 +32,15 @@ func (l *Loop) carryOut(s pool.Load, views []fleet.View, now time.Time) {
 			ID: v.ID, State: string(v.State), Started: v.Launched, Since: v.Since, InFlight: v.InFlight, Healthy: v.State != fleet.Unhealthy,
 			Version: v.Version, Spare: v.Spare, Protected: v.Protected, Placement: v.Placement, Begun: v.Begun, Born: v.Born,
 		})
+		if v.State == fleet.Unhealthy && len(l.o.Remedies.Rules) > 0 {
+			l.treat(&in.Instances[len(in.Instances)-1], &v, now)
+		}
 		if !v.Spare && (v.State == fleet.Pending || v.State == fleet.Starting || v.State == fleet.Warming || v.State == fleet.Warm) {
 			coming++
 		}
 	}
 	l.planned = in.Instances
+	l.cured(views)
 	if l.o.Mix != nil {
 		in.Mix = l.o.Mix
 		if f, ok := l.o.Fleet.(interface{ Refused() *plan.Refusals }); ok {

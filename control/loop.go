@@ -61,6 +61,8 @@ type Options struct {
 
 	Termination []plan.Termination // by which rules scale-in chooses
 	Lifecycle   Lifecycle
+	Remedies    Remedies
+	Remedied    func(instance string, t Treatment) // told of each that begins; it must not block
 
 	Desired int // to begin with, when nothing is known from before
 	Log     *slog.Logger
@@ -71,18 +73,20 @@ type Options struct {
 type Loop struct {
 	wake chan struct{}
 
-	mu      sync.Mutex
-	o       Options
-	decider *scale.Decider
-	desired int
-	service scale.Sample // the last that was measured: a quiet minute does not make it unknown
-	boots   scale.Sample // of this step
-	last    scale.Decision
-	tape    tape
-	budget  *scale.Budget // of the moment; nil: as the options have it
-	refresh *plan.Refresh // under way, or the last one; nil when there was none
-	blocked string        // why launches are put off, as it was last logged
-	kept    time.Time     // when the state was last kept
+	mu       sync.Mutex
+	o        Options
+	decider  *scale.Decider
+	desired  int
+	service  scale.Sample // the last that was measured: a quiet minute does not make it unknown
+	boots    scale.Sample // of this step
+	last     scale.Decision
+	tape     tape
+	budget   *scale.Budget        // of the moment; nil: as the options have it
+	refresh  *plan.Refresh        // under way, or the last one; nil when there was none
+	treated  map[string]Treatment // what is being done, by instance
+	remedied []RemedyCount
+	blocked  string    // why launches are put off, as it was last logged
+	kept     time.Time // when the state was last kept
 
 	views   []fleet.View    // of the step under way; its memory is used again
 	planned []plan.Instance // as it

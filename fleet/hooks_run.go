@@ -120,16 +120,22 @@ func (f *Fleet) runHook(ctx context.Context, in *instance, h *Hook, c *HookCall)
 	}
 }
 
-// exec runs the hook's program, in a process group of its own that ends with ctx and with Weir. An error means that it failed.
+// exec runs the hook's program; see [RunProgram].
 func (h *Hook) exec(ctx context.Context, c *HookCall, env []string) error {
 	body, err := json.Marshal(c)
 	if err != nil {
 		return err
 	}
+	return RunProgram(ctx, h.Command, append(env, c.env()...), body)
+}
+
+// RunProgram runs a command with more in its environment, as NAME=value, and a text on its standard input, in a process group of its own that ends
+// with ctx and with Weir. An error means that it failed, and holds the end of what it said.
+func RunProgram(ctx context.Context, command, env []string, stdin []byte) error {
 	var out tail
-	cmd := exec.CommandContext(ctx, h.Command[0], h.Command[1:]...)
-	cmd.Env = append(append(os.Environ(), env...), c.env()...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(body), &out, &out
+	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
+	cmd.Env = append(os.Environ(), env...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(stdin), &out, &out
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	tie(cmd.SysProcAttr)
 	var forced *time.Timer
@@ -141,12 +147,12 @@ func (h *Hook) exec(ctx context.Context, c *HookCall, env []string) error {
 	cmd.WaitDelay = hookGrace + time.Second // for what it left running with its output open
 	runtime.LockOSThread()                  // on Linux the program ends with the thread that began it
 	defer runtime.UnlockOSThread()
-	err = cmd.Run()
+	err := cmd.Run()
 	if forced != nil {
 		forced.Stop()
 	}
 	if err != nil && !errors.Is(err, exec.ErrWaitDelay) {
-		return fmt.Errorf("%s: %w: %s", h.Command[0], err, cmp.Or(out.String(), "it said nothing"))
+		return fmt.Errorf("%s: %w: %s", command[0], err, cmp.Or(out.String(), "it said nothing"))
 	}
 	return nil
 }

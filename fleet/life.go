@@ -282,6 +282,9 @@ func (f *Fleet) serve(ctx context.Context, in *instance, reports chan health.Sta
 			return false
 		case s := <-reports:
 			f.pool.Checked(in.target, s, time.Now())
+			f.mu.Lock()
+			in.failing = s.Failing
+			f.mu.Unlock()
 			switch {
 			case s.State == target.Unhealthy && in.State == Ready:
 				f.enter(in, Unhealthy, s.Reason)

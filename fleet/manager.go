@@ -98,6 +98,7 @@ type instance struct {
 	target  *target.Target
 	usage   Usage
 	adopted bool
+	failing []string // of its checks, by the newest
 
 	prepared bool // runs and is warmed up: it needs no warm-up request when it is woken
 	woken    bool // came from the warm pool: its boot says nothing of others
@@ -350,6 +351,8 @@ type View struct {
 	Errand   Errand         // where a person sent it
 	plan.Placement
 
+	Failing []string // which of its checks fail, while it is Unhealthy; not to be changed
+
 	Protected bool   // from scale-in
 	Waits     []Wait // for hooks, when it is in PendingWait or TerminatingWait; not to be changed
 
@@ -370,7 +373,7 @@ func (f *Fleet) AppendInstances(to []View, now time.Time) []View {
 		v := View{
 			ID: in.ID, State: in.State, Since: in.since, Why: in.why, Launched: in.Launched, Ready: in.record.Ready,
 			Ref: in.Ref, Usage: in.usage, Adopted: in.adopted, Target: in.target, Version: in.Version, Spare: in.Spare, Placement: in.Placement,
-			Errand: in.Errand, Protected: in.Protected, Waits: in.Waits, Begun: in.begun(), Born: in.Born,
+			Failing: in.failing, Errand: in.Errand, Protected: in.Protected, Waits: in.Waits, Begun: in.begun(), Born: in.Born,
 		}
 		if in.handle != nil {
 			v.Addr = in.handle.Addr()

@@ -34,8 +34,9 @@ type Rule struct {
 // Outcome is the result of one check.
 type Outcome struct {
 	Pass    bool
-	Code    string // one of the codes, when it failed
-	Reason  string // for people: what was asked, what came, what was expected
+	Code    string   // one of the codes, when it failed
+	Reason  string   // for people: what was asked, what came, what was expected
+	Failing []string // which of the checks that have a name failed, or FailingTimeout or FailingOther
 	Latency time.Duration
 }
 
@@ -44,6 +45,7 @@ type Status struct {
 	State     target.State // Initial, Healthy or Unhealthy; ejection and draining are the pool's to add
 	Code      string       // of the last check; "" when it passed, even while the target is still unhealthy
 	Reason    string       // of the last check, for people
+	Failing   []string     // in the last check
 	Since     time.Time    // of the state
 	LastCheck time.Time
 	Passed    bool // at least once
@@ -56,7 +58,7 @@ type Status struct {
 // pass of a new target too.)
 func (r Rule) Next(s Status, o Outcome, now time.Time) Status {
 	was := s.State
-	s.LastCheck, s.Code, s.Reason = now, o.Code, o.Reason
+	s.LastCheck, s.Code, s.Reason, s.Failing = now, o.Code, o.Reason, o.Failing
 	if s.Since.IsZero() {
 		s.Since = now
 	}

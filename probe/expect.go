@@ -64,6 +64,25 @@ func (e Expect) body(b []byte) string {
 	return ""
 }
 
+// failing are the named fields that a body has with another value than they must have, and in words. One that is not there is not known to
+// fail: what the whole answer must be is for Expect to say.
+func (c Check) failing(body []byte) (names []string, words string) {
+	if len(c.Named) == 0 || len(body) > maxBody {
+		return nil, ""
+	}
+	doc, err := parse(body)
+	if err != nil {
+		return nil, ""
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Named)) {
+		if got, ok := lookup(doc, name); ok && !same(got, c.Named[name]) {
+			names = append(names, name)
+			words += fmt.Sprintf(", %s is %s", name, show(got))
+		}
+	}
+	return names, strings.TrimPrefix(words, ", ")
+}
+
 // parse reads one JSON value and keeps its numbers as they were written.
 func parse(b []byte) (doc any, err error) {
 	d := json.NewDecoder(bytes.NewReader(b))

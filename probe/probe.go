@@ -28,6 +28,9 @@ type Check struct {
 	Expect   Expect
 	Rule     health.Rule
 
+	// Named are fields of a JSON answer, of any status, that must have these values as well. Which of them do not is told.
+	Named map[string]any
+
 	// StartInterval is the interval while a target has never passed; 0 is the smaller of Interval and 250 ms. It grows
 	// with the wait, see [Watch].
 	StartInterval time.Duration
@@ -59,6 +62,12 @@ func (c Check) Once(ctx context.Context, addr string) health.Outcome {
 	defer cancel()
 	began := time.Now()
 	o := c.ask(ctx, addr)
+	if !o.Pass && len(c.Named) > 0 && len(o.Failing) == 0 {
+		o.Failing = []string{health.FailingOther}
+		if o.Code == health.CodeTimeout {
+			o.Failing[0] = health.FailingTimeout
+		}
+	}
 	o.Latency = time.Since(began)
 	return o
 }
@@ -81,15 +90,26 @@ func (c Check) ask(ctx context.Context, addr string) health.Outcome {
 		return c.broken(q.String(), err)
 	}
 	defer resp.Body.Close()
-	if !c.Expect.status(resp.StatusCode) {
-		return health.Outcome{Code: health.CodeMismatch, Reason: fmt.Sprintf("%v: %d, expected %s", q, resp.StatusCode, c.Expect.statuses())}
+	good := c.Expect.status(resp.StatusCode)
+	var body []byte
+	if len(c.Named) > 0 || good && (len(c.Expect.JSON) > 0 || c.Expect.Body != "") {
+		if body, err = io.ReadAll(io.LimitReader(resp.Body, maxBody+1)); err != nil {
+			return c.broken(q.String(), err)
+		}
+	}
+	failing, names := c.failing(body)
+	if !good {
+		reason := fmt.Sprintf("%v: %d, expected %s", q, resp.StatusCode, c.Expect.statuses())
+		if names != "" {
+			reason += "; " + names
+		}
+		return health.Outcome{Code: health.CodeMismatch, Reason: reason, Failing: failing}
+	}
+	if names != "" {
+		return health.Outcome{Code: health.CodeFailed, Reason: fmt.Sprintf("%v: %s", q, names), Failing: failing}
 	}
 	if len(c.Expect.JSON) == 0 && c.Expect.Body == "" {
 		return health.Outcome{Pass: true, Reason: fmt.Sprintf("%v: %d", q, resp.StatusCode)}
-	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
-	if err != nil {
-		return c.broken(q.String(), err)
 	}
 	if why := c.Expect.body(body); why != "" {
 		return health.Outcome{Code: health.CodeFailed, Reason: fmt.Sprintf("%v: %s", q, why)}

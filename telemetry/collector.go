@@ -72,6 +72,7 @@ var (
 
 	instances = describe("instances", "Instances by state.", "pool", "state")
 	desired   = describe("desired_instances", "Instances that there should be.", "pool")
+	remedies  = describe("remedies_total", "Remedies begun for instances that failed a check, by the check and the remedy.", "pool", "check", "remedy")
 	decisions = describe("scale_decisions_total", "Decisions that changed how many instances there should be; out: more, in: fewer.", "pool", "direction")
 	boot      = describe("instance_boot_seconds", "Time from launch to ready of the latest boots, by percentile.", "pool", "percentile")
 
@@ -188,6 +189,9 @@ func collectFleet(ch chan<- prometheus.Metric, pool string, f *Fleet) {
 	gauge(ch, desired, float64(f.Desired), pool)
 	count(ch, decisions, f.Grown, pool, "out")
 	count(ch, decisions, f.Shrunk, pool, "in")
+	for _, r := range f.Remedies {
+		count(ch, remedies, r.N, pool, r.Check, r.Remedy)
+	}
 	if c := f.Cost; c != nil {
 		gauge(ch, costPerHour, c.PerHour, pool)
 		gauge(ch, costPerHourOD, c.OnDemandPerHour, pool)

@@ -93,7 +93,14 @@ type Fleet struct {
 	Grown, Shrunk    uint64  // decisions that asked for more instances than before, and for fewer
 	BootP50, BootP90 float64 // seconds from launch to ready, of the latest boots
 	Cost             *Cost   // nil: nothing has a price
-	Boots            int     // how many of them were measured; 0 leaves the quantiles out
+	Remedies         []RemedyCount
+	Boots            int // how many of them were measured; 0 leaves the quantiles out
+}
+
+// RemedyCount is how often a remedy was begun for instances that failed a check.
+type RemedyCount struct {
+	Check, Remedy string
+	N             uint64
 }
 
 // Cost is what a pool's instances cost, in the currency of the config's prices. Months are those of UTC.

@@ -30,6 +30,9 @@ func TestMaxLifetimeUnderLoad(t *testing.T) {
 			p := w.pool()
 			left, serve := 0, 0
 			for _, i := range p.Instances {
+				if i.State == "gone" {
+					continue
+				}
 				if first[i.ID] && i.State != "stopping" {
 					left++
 				}

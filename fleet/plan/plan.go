@@ -44,6 +44,8 @@ type Instance struct {
 	Since     time.Time // when it came into State
 	InFlight  int       // requests running on it
 	Healthy   bool      // passes its readiness check; matters when ready or draining
+	Remedy    Remedy    // when it is not Healthy
+	Check     string    // that the remedy is for
 	Dead      bool      // failed its liveness check for good: to be ended, whatever runs on it
 	Protected bool      // not to be drained for scale-in
 	Version   int       // of the template it was launched from; lower is older
@@ -122,7 +124,7 @@ func (a Stop) String() string    { return fmt.Sprintf("stop %s: %s", a.ID, a.Why
 //
 // Unhealthy instances are replaced once their Grace is over: a new one is launched first, and the unhealthy one is drained when it is not needed to
 // make up the number any more. Not all at once: a check that fails everywhere is often the check's fault, and must
-// neither double the pool nor empty it, so at most a quarter of Desired, at least one, is replaced at a time.
+// neither double the pool nor empty it, so at most a quarter of Desired, at least one, is replaced at a time. A [Remedy] does something else for it.
 func Plan(in Input) []Action { return new(Planner).Plan(in) }
 
 // Planner makes plans in the same memory, for a pool that is planned every second. It carries nothing over from one to the next.
@@ -137,6 +139,7 @@ func (pl *Planner) Plan(in Input) []Action {
 	p := &pl.work
 	p.survey(&pl.in)
 	p.stopHopeless()
+	p.restartSick()
 	p.discard()
 	p.drainOutdated()
 	p.drainReplaced()
@@ -159,7 +162,7 @@ func surge(desired int) int { return max(1, desired/4) }
 
 // missing is how many instances there are too few; below 0, how many too many.
 func (p *plan) missing() int {
-	return p.in.Desired + p.in.Moves.Surge + p.renewing - len(p.coming) - len(p.ready) - max(0, len(p.sick)-surge(p.in.Desired))
+	return p.in.Desired + p.in.Moves.Surge + p.renewing - len(p.coming) - len(p.ready) - max(0, len(p.sick)+p.helped-surge(p.in.Desired))
 }
 
 // plan is the work on one input: the instances by what they are good for, and the steps so far.
@@ -172,6 +175,8 @@ type plan struct {
 	hopeless []*Instance
 	warm     []*Instance // prepared, or being prepared
 	parking  int         // how many drain to join them
+	restart  []*Instance // unhealthy, and to be ended for a new one at once
+	helped   int         // unhealthy ones that stay, and beside which another one is launched
 	renewing int         // how many are to be launched beyond Desired for those that are too old
 	actions  []Action
 }
@@ -179,7 +184,7 @@ type plan struct {
 // survey begins with a new input, in the memory of the one before.
 func (p *plan) survey(in *Input) {
 	*p = plan{
-		in: in, coming: p.coming[:0], ready: p.ready[:0], sick: p.sick[:0], draining: p.draining[:0], hopeless: p.hopeless[:0], warm: p.warm[:0],
+		in: in, coming: p.coming[:0], ready: p.ready[:0], sick: p.sick[:0], draining: p.draining[:0], hopeless: p.hopeless[:0], warm: p.warm[:0], restart: p.restart[:0],
 	}
 	for i := range in.Instances {
 		one := &in.Instances[i]
@@ -194,7 +199,7 @@ func (p *plan) survey(in *Input) {
 		case one.State == "ready" && one.Healthy, (one.State == "ready" || one.State == "unhealthy") && p.graced(one):
 			p.ready = append(p.ready, one)
 		case one.State == "ready" || one.State == "unhealthy":
-			p.sick = append(p.sick, one)
+			p.treat(one)
 		case one.State == "draining":
 			p.draining = append(p.draining, one)
 			if one.Spare {

@@ -160,6 +160,8 @@ func (f *fleet) set(t *testing.T, fields []string) {
 			one.Protected = true
 		case "spare":
 			one.Spare = true
+		case "remedy":
+			one.Remedy, one.Check = Remedy(value), "timeout"
 		case "dead":
 			one.Dead = true
 		case "unhealthy":
