@@ -20,8 +20,12 @@ type Record struct {
 	Decision     scale.Decision      `json:"decision"`
 }
 
-// tapeLength is how many steps a Record goes back at most: enough that the state need not be exported in each of them.
-const tapeLength = 16
+// How many steps a Record goes back at most: enough that the state need not be exported in each of them, which costs little where no policy
+// carries state of its own, while observations take memory for every instance.
+const (
+	tapeLength = 16
+	tapeShort  = 4 // without such policies
+)
 
 // tapeInstances is from how many instances on, in all its observations, a Record begins anew, so that those of a large pool stay small.
 const tapeInstances = 10_000
@@ -35,7 +39,11 @@ type tape struct {
 
 // next returns the observation to fill in for a step that begins now.
 func (t *tape) next(d *scale.Decider) *scale.Observation {
-	if t.n == tapeLength || t.n > 0 && t.n*len(t.obs[t.n-1].Instances) >= tapeInstances {
+	most := tapeShort
+	if d.Stateful() {
+		most = tapeLength
+	}
+	if t.n >= most || t.n > 0 && t.n*len(t.obs[t.n-1].Instances) >= tapeInstances {
 		t.n = 0
 	}
 	if t.n == 0 {

@@ -118,8 +118,8 @@ func (d *decisions) file(name string) error {
 	return d.read(name, f)
 }
 
-// mostInstances bounds what one number in an observation may ask for.
-const mostInstances = 1_000_000
+// mostInstances bounds what an observation of a few words may ask for.
+const mostInstances = 100_000
 
 // longestLine bounds an observation: tens of thousands of instances.
 const longestLine = 64 << 20
@@ -213,8 +213,8 @@ func (d *decisions) observation(in *observation) (*scale.Observation, error) {
 			obs.Instances = append(obs.Instances, one.Instance)
 			continue
 		}
-		if *one.Count < 0 || *one.Count > mostInstances {
-			return nil, fmt.Errorf(`instances[%d] has the "count" %d; write 0 to %d, or leave it out`, i, *one.Count, mostInstances)
+		if *one.Count < 0 || *one.Count > mostInstances-len(obs.Instances) {
+			return nil, fmt.Errorf(`instances[%d] has the "count" %d; write 0 or more, and at most %d in all`, i, *one.Count, mostInstances)
 		}
 		id := cmp.Or(one.ID, "i-"+strconv.Itoa(i+1))
 		for n := range *one.Count {

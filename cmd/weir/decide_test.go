@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/weirlb/weir/scale"
 )
@@ -115,4 +117,42 @@ func TestDecideRefuses(t *testing.T) {
 	if code := run([]string{"decide", "-c", "testdata/decide/step_example.yaml", "--pool", "other"}, &out, &errs); code != exitUsage || !strings.Contains(errs.String(), "api") {
 		t.Errorf("an unknown pool: exit %d, %s", code, errs.String())
 	}
+}
+
+// FuzzDecide has any line decided after a good one: it is refused, or there is a decision within the bounds.
+func FuzzDecide(f *testing.F) {
+	stories, err := filepath.Glob("testdata/decide/*.txt")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, story := range stories {
+		text, err := os.ReadFile(story)
+		if err != nil {
+			f.Fatal(err)
+		}
+		for line := range strings.Lines(string(text)) {
+			if strings.HasPrefix(line, "{") {
+				f.Add([]byte(line))
+			}
+		}
+	}
+	f.Fuzz(func(t *testing.T, line []byte) {
+		d := decisions{
+			decider: scale.New(scale.Options{Min: 1, Max: 50, Policies: []scale.Policy{scale.Queue{WaitP95: time.Second}, scale.Target{Metric: scale.CPUUtilization, Value: 60}}}),
+			slots:   2, state: decideState{Desired: 3}, out: io.Discard, text: len(line)%2 == 0,
+		}
+		if err := d.line([]byte(`{"time":"2025-01-05T09:00:00Z"}`)); err != nil {
+			t.Fatal(err)
+		}
+		before := d.state
+		if err := d.line(line); err != nil {
+			if d.state.Desired != before.Desired || !d.state.Time.Equal(before.Time) {
+				t.Errorf("%v, and yet it was decided", err)
+			}
+			return
+		}
+		if d.state.Desired < 1 || d.state.Desired > 50 {
+			t.Errorf("%d, which is not within min and max", d.state.Desired)
+		}
+	})
 }
