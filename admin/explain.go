@@ -34,6 +34,9 @@ func (s *Server) getExplanation(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	io.WriteString(w, explain(ds[0]))
+	if at.IsZero() {
+		io.WriteString(w, s.explainSick(pool))
+	}
 }
 
 // explain writes a decision for people.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -68,6 +69,27 @@ func (s *Server) getInstances(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	refuse(w, http.StatusNotFound, "not_found", fmt.Sprintf("pool %s has no instance %s", quoted(name), quoted(id)))
+}
+
+// explainSick says of the instances of a pool that fail their checks now what is or is not done about them, and by which grace; "" when there are none.
+func (s *Server) explainSick(pool string) string {
+	var b strings.Builder
+	for _, p := range s.o.Source.Status().Pools {
+		if p.Name != pool || p.Scale == nil {
+			continue
+		}
+		for _, i := range p.Instances {
+			if i.State != "unhealthy" {
+				continue
+			}
+			if b.Len() == 0 {
+				grace := time.Duration(p.Scale.Grace.Seconds * float64(time.Second))
+				fmt.Fprintf(&b, "\nInstances that fail their checks, with a grace of %v (%s):\n", grace, p.Scale.Grace.Why)
+			}
+			fmt.Fprintf(&b, "  %s  %s\n", i.ID, i.Why)
+		}
+	}
+	return b.String()
 }
 
 func setInstance(o Operator, r *http.Request) error {

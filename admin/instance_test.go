@@ -61,3 +61,21 @@ func TestInstancesAreShown(t *testing.T) {
 		}
 	}
 }
+
+func TestTheGraceIsExplained(t *testing.T) {
+	h := &house{}
+	h.show(func(time.Time) Status {
+		return Status{Pools: []Pool{{
+			Name: "chat", Scale: &Scale{Grace: Grace{24, "learned: 3 times the p99 of 8 s of 23 boots"}},
+			Instances: []Instance{{ID: "i-1", State: "ready"}, {ID: "i-2", State: "unhealthy", Why: "GET /ready: 503"}},
+		}}}
+	})
+	s := New(Options{Source: h})
+	want := "\nInstances that fail their checks, with a grace of 24s (learned: 3 times the p99 of 8 s of 23 boots):\n  i-2  GET /ready: 503\n"
+	if got := s.explainSick("chat"); got != want {
+		t.Errorf("%q", got)
+	}
+	if got := s.explainSick("other"); got != "" {
+		t.Errorf("%q", got)
+	}
+}

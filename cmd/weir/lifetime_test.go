@@ -86,6 +86,9 @@ func TestHealthGrace(t *testing.T) {
 		i := w.instance(sick.ID)
 		return i != nil && i.State == "unhealthy" && strings.Contains(i.Why, "grace of 10m0s, configured")
 	})
+	if out := w.cli("explain", "api"); !strings.Contains(out, "with a grace of 10m0s (configured)") || !strings.Contains(out, sick.ID) {
+		t.Errorf("weir explain api:\n%s", out)
+	}
 	seen := w.pool().LastDecision.Time
 	until(t, "two decisions later it is still there, alone", func() bool {
 		p := w.pool()
