@@ -111,9 +111,9 @@ type Decision struct {
 	Pool      string     `json:"pool,omitempty"`
 	Previous  int        `json:"previous"`
 	Desired   int        `json:"desired"`
-	Proposals []Proposal `json:"proposals,omitempty"`
-	Bound     string     `json:"bound,omitempty"` // which clamp bound the result: "min", "max", "scale_in_window", "manual", …; see the Bound constants
-	Why       string     `json:"why"`             // one sentence for people
+	Proposals []Proposal `json:"proposals,omitempty"` // not to be written to: the next decision may share them
+	Bound     string     `json:"bound,omitempty"`     // which clamp bound the result: "min", "max", "scale_in_window", "manual", …; see the Bound constants
+	Why       string     `json:"why"`                 // one sentence for people
 }
 
 // Change is by how many instances the decision changed the capacity, in whichever direction.
