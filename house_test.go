@@ -59,7 +59,7 @@ var table = []struct {
 		"l7":               "values decisions live",
 		"l7/xconnect":      "",
 		"probe":            "values decisions",
-		"provider/process": "fleet",
+		"provider/process": "fleet fleet/plan",
 		"admin":            "values decisions live",
 	}},
 	{"tools", map[string]string{ // what a user runs beside Weir; they know Weir only over the network

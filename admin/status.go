@@ -179,8 +179,9 @@ type Instance struct {
 	Protected bool       `json:"protected,omitempty"` // from scale-in
 	Hooks     []HookWait `json:"hooks,omitempty"`     // that it waits for
 
-	Failing []string `json:"failing,omitempty"` // which of its checks fail, when it is unhealthy and they have names
-	Remedy  *Remedy  `json:"remedy,omitempty"`  // what is being done about it
+	Notice  *plan.Notice `json:"notice,omitempty"`  // that its provider takes it back, or may
+	Failing []string     `json:"failing,omitempty"` // which of its checks fail, when it is unhealthy and they have names
+	Remedy  *Remedy      `json:"remedy,omitempty"`  // what is being done about it
 }
 
 // Remedy is what is being done for an unhealthy instance.

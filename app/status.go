@@ -130,6 +130,9 @@ func (s *scaling) status(p *admin.Pool, c *config.Pool, now time.Time) {
 			Version: v.Version, Type: v.Type, Market: v.Market, Zone: v.Zone, ETA: v.ETA.Seconds(), InFlight: v.InFlight, Slots: c.Concurrency,
 			CPU: v.Usage.CPU, Memory: v.Usage.Memory, Adopted: v.Adopted, Why: v.Why, Spare: v.Spare, Protected: v.Protected, Hooks: waitsOf(v.Waits),
 		})
+		if v.Notice.Kind != "" {
+			p.Instances[len(p.Instances)-1].Notice = new(v.Notice)
+		}
 		if t, ok := treated[v.ID]; ok && v.State == fleet.Unhealthy {
 			one := &p.Instances[len(p.Instances)-1]
 			one.Failing, one.Remedy = v.Failing, &admin.Remedy{Remedy: string(t.Remedy), Check: t.Check, Since: t.Since, Why: t.Why}
@@ -202,6 +205,10 @@ func (lp *livePool) metrics(now time.Time) telemetry.Pool {
 	desired, _, _ := scaled.loop.Last()
 	boot := scaled.fleet.Boots()
 	f := &telemetry.Fleet{Instances: map[string]int{}, Desired: desired, BootP50: boot.P50, BootP90: boot.P90, Boots: boot.Count, Remedies: remedyCounts(scaled.loop)}
+	if c := lp.config(); c.Scale != nil && c.Scale.Cost != nil {
+		n := scaled.fleet.Spot()
+		f.Spot = &telemetry.Spot{Interruptions: n.Interruptions, Rebalances: n.Rebalances, Drained: n.Drained, Cut: n.Cut}
+	}
 	for _, v := range scaled.fleet.Instances(now) {
 		f.Instances[string(v.State)]++
 	}

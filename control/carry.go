@@ -30,7 +30,7 @@ func (l *Loop) carryOut(s pool.Load, views []fleet.View, now time.Time) {
 		}
 		in.Instances = append(in.Instances, plan.Instance{
 			ID: v.ID, State: string(v.State), Started: v.Launched, Since: v.Since, InFlight: v.InFlight, Healthy: v.State != fleet.Unhealthy,
-			Version: v.Version, Spare: v.Spare, Protected: v.Protected, Placement: v.Placement, Begun: v.Begun, Born: v.Born,
+			Version: v.Version, Spare: v.Spare, Protected: v.Protected, Placement: v.Placement, Begun: v.Begun, Born: v.Born, Notice: v.Notice,
 		})
 		if v.State == fleet.Unhealthy && len(l.o.Remedies.Rules) > 0 {
 			l.treat(&in.Instances[len(in.Instances)-1], &v, now)
@@ -46,10 +46,16 @@ func (l *Loop) carryOut(s pool.Load, views []fleet.View, now time.Time) {
 		if f, ok := l.o.Fleet.(interface{ Refused() *plan.Refusals }); ok {
 			in.Refused = f.Refused()
 		}
+		if f, ok := l.o.Fleet.(interface {
+			Offers() map[plan.Placement]plan.Offer
+		}); ok && l.o.Mix.Capacity() {
+			in.Offers = f.Offers()
+		}
 	}
 	l.refreshing(&in, views)
 	in.Warm, in.Termination = l.warm(), l.o.Termination
 	l.living(&in)
+	in.DrainNeed = drainNeed(l.service)
 	actions := l.allowed(l.planner.Plan(in))
 	for _, a := range actions {
 		switch a := a.(type) {

@@ -429,6 +429,7 @@ func (f *Fleet) backOff(why string) {
 
 // bury forgets an instance that has ended.
 func (f *Fleet) bury(in *instance) {
+	f.taken(in)
 	if in.target != nil {
 		f.pool.Remove(in.target, time.Now())
 		f.options().Leave(in.target)

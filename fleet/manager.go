@@ -85,6 +85,7 @@ type Fleet struct {
 	restarts  int
 
 	refused       plan.Refusals
+	spot          SpotCounts
 	releases      releases
 	failedVersion int // whose launches are counted in failures
 }
@@ -98,6 +99,8 @@ type instance struct {
 	target  *target.Target
 	usage   Usage
 	adopted bool
+	notice  plan.Notice
+	cut     bool     // it was taken back with requests in flight
 	failing []string // of its checks, by the newest
 
 	prepared bool // runs and is warmed up: it needs no warm-up request when it is woken
@@ -162,6 +165,7 @@ func New(ctx context.Context, p *pool.Pool, pr Provider, st *Store, samples *mea
 		}
 	}
 	f.lives.Go(f.sample)
+	f.watchNotices()
 	return f, nil
 }
 
@@ -351,6 +355,7 @@ type View struct {
 	Errand   Errand         // where a person sent it
 	plan.Placement
 
+	Notice  plan.Notice
 	Failing []string // which of its checks fail, while it is Unhealthy; not to be changed
 
 	Protected bool   // from scale-in
@@ -373,7 +378,7 @@ func (f *Fleet) AppendInstances(to []View, now time.Time) []View {
 		v := View{
 			ID: in.ID, State: in.State, Since: in.since, Why: in.why, Launched: in.Launched, Ready: in.record.Ready,
 			Ref: in.Ref, Usage: in.usage, Adopted: in.adopted, Target: in.target, Version: in.Version, Spare: in.Spare, Placement: in.Placement,
-			Failing: in.failing, Errand: in.Errand, Protected: in.Protected, Waits: in.Waits, Begun: in.begun(), Born: in.Born,
+			Notice: in.notice, Failing: in.failing, Errand: in.Errand, Protected: in.Protected, Waits: in.Waits, Begun: in.begun(), Born: in.Born,
 		}
 		if in.handle != nil {
 			v.Addr = in.handle.Addr()

@@ -70,11 +70,14 @@ var (
 	targetRequests = describe("target_requests_total", "Requests that the target of the file was given.", "pool", "target")
 	targetFailures = describe("target_failures_total", "Requests that the target of the file refused, broke or answered with 5xx.", "pool", "target")
 
-	instances = describe("instances", "Instances by state.", "pool", "state")
-	desired   = describe("desired_instances", "Instances that there should be.", "pool")
-	remedies  = describe("remedies_total", "Remedies begun for instances that failed a check, by the check and the remedy.", "pool", "check", "remedy")
-	decisions = describe("scale_decisions_total", "Decisions that changed how many instances there should be; out: more, in: fewer.", "pool", "direction")
-	boot      = describe("instance_boot_seconds", "Time from launch to ready of the latest boots, by percentile.", "pool", "percentile")
+	instances   = describe("instances", "Instances by state.", "pool", "state")
+	desired     = describe("desired_instances", "Instances that there should be.", "pool")
+	spotNotices = describe("spot_notices_total", "Notices that instances are taken back; kind: interruption, or rebalance when they are only at risk.", "pool", "kind")
+	spotDrained = describe("spot_drained_total", "Instances that had drained before they were taken back.", "pool")
+	spotCut     = describe("spot_cut_requests_total", "Requests in flight on instances as they were taken back.", "pool")
+	remedies    = describe("remedies_total", "Remedies begun for instances that failed a check, by the check and the remedy.", "pool", "check", "remedy")
+	decisions   = describe("scale_decisions_total", "Decisions that changed how many instances there should be; out: more, in: fewer.", "pool", "direction")
+	boot        = describe("instance_boot_seconds", "Time from launch to ready of the latest boots, by percentile.", "pool", "percentile")
 
 	costPerHour   = describe("cost_per_hour", "What the instances that run cost in an hour.", "pool")
 	costPerHourOD = describe("cost_on_demand_per_hour", "What the instances that run would cost in an hour if all were on demand.", "pool")
@@ -189,6 +192,12 @@ func collectFleet(ch chan<- prometheus.Metric, pool string, f *Fleet) {
 	gauge(ch, desired, float64(f.Desired), pool)
 	count(ch, decisions, f.Grown, pool, "out")
 	count(ch, decisions, f.Shrunk, pool, "in")
+	if s := f.Spot; s != nil {
+		count(ch, spotNotices, s.Interruptions, pool, "interruption")
+		count(ch, spotNotices, s.Rebalances, pool, "rebalance")
+		count(ch, spotDrained, s.Drained, pool)
+		count(ch, spotCut, s.Cut, pool)
+	}
 	for _, r := range f.Remedies {
 		count(ch, remedies, r.N, pool, r.Check, r.Remedy)
 	}

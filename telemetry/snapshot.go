@@ -94,7 +94,15 @@ type Fleet struct {
 	BootP50, BootP90 float64 // seconds from launch to ready, of the latest boots
 	Cost             *Cost   // nil: nothing has a price
 	Remedies         []RemedyCount
-	Boots            int // how many of them were measured; 0 leaves the quantiles out
+	Spot             *Spot // nil when its provider takes nothing back
+	Boots            int   // how many of them were measured; 0 leaves the quantiles out
+}
+
+// Spot is what became of instances that were taken back.
+type Spot struct {
+	Interruptions, Rebalances uint64 // notices
+	Drained                   uint64 // instances that were gone in time
+	Cut                       uint64 // requests in flight on instances as they were taken
 }
 
 // RemedyCount is how often a remedy was begun for instances that failed a check.

@@ -52,6 +52,7 @@ type cli struct {
 	Explain  explainCmd  `cmd:"" help:"Say in words why a pool has the capacity it has."`
 	Cost     costCmd     `cmd:"" help:"Show what the instances of a running Weir cost: now, today, this month, and against on demand."`
 	Forecast forecastCmd `cmd:"" help:"Show what load a pool expects, and how good its forecasts were."`
+	Market   marketCmd   `cmd:"" help:"Show and play the market of the process provider: capacity, prices, interruptions."`
 	Alarms   alarmsCmd   `cmd:"" help:"Show the alarms of a running Weir: states, reasons, history and actions."`
 	Decide   decideCmd   `cmd:"" help:"Print what a pool's policies decide about observations, one per line: unit tests for policies."`
 	Query    queryCmd    `cmd:"" help:"Ask in PromQL what Weir has measured."`

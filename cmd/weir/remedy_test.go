@@ -54,13 +54,7 @@ func TestRemediesFire(t *testing.T) {
 	}
 	counted := func(check, remedy string) {
 		t.Helper()
-		r, err := http.Get("http://" + w.admin + "/metrics")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer r.Body.Close()
-		b, _ := io.ReadAll(r.Body)
-		if line := fmt.Sprintf("weir_remedies_total{check=%q,pool=\"api\",remedy=%q} 1\n", check, remedy); !strings.Contains(string(b), line) {
+		if line := fmt.Sprintf("weir_remedies_total{check=%q,pool=\"api\",remedy=%q} 1\n", check, remedy); !strings.Contains(w.metrics(), line) {
 			t.Errorf("the metrics lack %s", line)
 		}
 	}

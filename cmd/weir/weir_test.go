@@ -542,3 +542,18 @@ func TestDemoLosesNothing(t *testing.T) {
 		}
 	}
 }
+
+// metrics is what GET /metrics says.
+func (w *weir) metrics() string {
+	w.t.Helper()
+	r, err := http.Get("http://" + w.admin + "/metrics")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer r.Body.Close()
+	b, err := io.ReadAll(r.Body)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return string(b)
+}

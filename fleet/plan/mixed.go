@@ -50,6 +50,11 @@ type Offer struct {
 	Free  int     // machines that could be had now; more is a smaller risk of interruption
 }
 
+// Capacity reports whether what the markets have to give decides where launches go.
+func (m *Mix) Capacity() bool {
+	return m.Allocation == CapacityOptimized || m.Allocation == PriceCapacityOptimized
+}
+
 // OnDemandOf is how many of desired instances are to be on demand: base, and of the rest Percent, rounded up, as an Auto
 // Scaling group of mixed instances has it.
 func (m *Mix) OnDemandOf(desired int) int {
@@ -151,6 +156,9 @@ func (m *Mix) choose(market string, live []Placement, refused *Refusals, offers 
 	if len(open) == 0 {
 		return Placement{}, false
 	}
+	if calm := slices.DeleteFunc(slices.Clone(open), func(p Placement) bool { return refused.Avoids(p, now) }); len(calm) > 0 {
+		open = calm
+	}
 	inZone := func(zone, market string) int {
 		return count(live, func(p Placement) bool { return p.Zone == zone && (market == "" || p.Market == market) })
 	}
@@ -221,7 +229,8 @@ const (
 // Refusals remembers where a provider said "insufficient capacity". The zero value remembers none. It is not safe for
 // concurrent use.
 type Refusals struct {
-	of map[Placement]refusal
+	of    map[Placement]refusal
+	avoid map[Placement]time.Time
 }
 
 type refusal struct {
@@ -244,8 +253,25 @@ func (r *Refusals) Refuse(p Placement, now time.Time) time.Time {
 	return r.of[p].until
 }
 
+// Avoid has a placement asked for only where there is no other until a time, as when its machines are taken back.
+func (r *Refusals) Avoid(p Placement, until time.Time) {
+	if r.avoid == nil {
+		r.avoid = make(map[Placement]time.Time)
+	}
+	if until.After(r.avoid[p]) {
+		r.avoid[p] = until
+	}
+}
+
+// Avoids reports whether the placement is to be asked for only where there is no other. A nil Refusals avoids none.
+func (r *Refusals) Avoids(p Placement, now time.Time) bool {
+	return r != nil && now.Before(r.avoid[p])
+}
+
 // Clone returns a copy.
-func (r *Refusals) Clone() *Refusals { return &Refusals{of: maps.Clone(r.of)} }
+func (r *Refusals) Clone() *Refusals {
+	return &Refusals{of: maps.Clone(r.of), avoid: maps.Clone(r.avoid)}
+}
 
 // Grant forgets the refusals of a placement, for it was had again.
 func (r *Refusals) Grant(p Placement) { delete(r.of, p) }

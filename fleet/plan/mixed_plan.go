@@ -23,7 +23,8 @@ func (p *plan) launchMix(n int) {
 }
 
 // nextOut takes the ready instance that a scale-in ends next out of p.ready, which is sorted. With a mix it is, of the
-// idlest, one of the market that has more than its share, so that a scale-in does not end the on-demand base.
+// idlest, one of the market that has more than its share, so that a scale-in does not end the on-demand base, and of those one of the zone that has
+// most, so that the zones stay balanced.
 func (p *plan) nextOut() *Instance {
 	i := 0
 	if p.in.Mix != nil {
@@ -34,9 +35,12 @@ func (p *plan) nextOut() *Instance {
 			}
 		}
 		spot := demand <= p.in.Mix.OnDemandOf(p.in.Desired)
-		i = max(0, slices.IndexFunc(p.ready, func(one *Instance) bool {
-			return one.InFlight == p.ready[0].InFlight && !one.Protected && (one.Market == Spot) == spot
-		}))
+		inZone, most := fullest(p.ready), -1
+		for j, one := range p.ready {
+			if one.InFlight == p.ready[0].InFlight && !one.Protected && (one.Market == Spot) == spot && inZone(one.Zone) > most {
+				i, most = j, inZone(one.Zone)
+			}
+		}
 	}
 	one := p.ready[i]
 	p.ready = slices.Delete(p.ready, i, i+1)

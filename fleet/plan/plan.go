@@ -30,6 +30,8 @@ type Input struct {
 
 	Termination []Termination // by which rules scale-in chooses; none: the idlest
 
+	DrainNeed time.Duration // what is in flight on an instance may take so long
+
 	MaxLifetime time.Duration // instances are replaced before they have run for longer; 0 lets them run
 	Grace       Grace         // of instances that fail their checks
 }
@@ -44,6 +46,7 @@ type Instance struct {
 	Since     time.Time // when it came into State
 	InFlight  int       // requests running on it
 	Healthy   bool      // passes its readiness check; matters when ready or draining
+	Notice    Notice    // that it is taken back; the zero value is none
 	Remedy    Remedy    // when it is not Healthy
 	Check     string    // that the remedy is for
 	Dead      bool      // failed its liveness check for good: to be ended, whatever runs on it
@@ -122,6 +125,8 @@ func (a Stop) String() string    { return fmt.Sprintf("stop %s: %s", a.ID, a.Why
 //
 // Instances that are near the end of MaxLifetime are replaced, a few at a time, beyond Desired for as long as that takes.
 //
+// Instances with a [Notice] are replaced before they are taken back.
+//
 // Unhealthy instances are replaced once their Grace is over: a new one is launched first, and the unhealthy one is drained when it is not needed to
 // make up the number any more. Not all at once: a check that fails everywhere is often the check's fault, and must
 // neither double the pool nor empty it, so at most a quarter of Desired, at least one, is replaced at a time. A [Remedy] does something else for it.
@@ -138,11 +143,13 @@ func (pl *Planner) Plan(in Input) []Action {
 	pl.in = in
 	p := &pl.work
 	p.survey(&pl.in)
+	p.settleRisks()
 	p.stopHopeless()
 	p.restartSick()
 	p.discard()
 	p.drainOutdated()
 	p.drainReplaced()
+	p.drainNoticed()
 	p.renew()
 	for p.missing() > 0 && p.takeBack() {
 		p.drainReplaced() // what was taken back may replace an unhealthy one
@@ -175,6 +182,9 @@ type plan struct {
 	hopeless []*Instance
 	warm     []*Instance // prepared, or being prepared
 	parking  int         // how many drain to join them
+	noticed  []*Instance // ready, and to be replaced before they are taken back
+	atRisk   []*Instance // ready, and may be taken back
+	lost     []*Instance // on their way, and taken back before they are of use
 	restart  []*Instance // unhealthy, and to be ended for a new one at once
 	helped   int         // unhealthy ones that stay, and beside which another one is launched
 	renewing int         // how many are to be launched beyond Desired for those that are too old
@@ -185,6 +195,7 @@ type plan struct {
 func (p *plan) survey(in *Input) {
 	*p = plan{
 		in: in, coming: p.coming[:0], ready: p.ready[:0], sick: p.sick[:0], draining: p.draining[:0], hopeless: p.hopeless[:0], warm: p.warm[:0], restart: p.restart[:0],
+		noticed: p.noticed[:0], atRisk: p.atRisk[:0], lost: p.lost[:0],
 	}
 	for i := range in.Instances {
 		one := &in.Instances[i]
@@ -192,6 +203,7 @@ func (p *plan) survey(in *Input) {
 		case one.State == "stopping" || one.State == "gone":
 		case one.Dead || p.overdue(one):
 			p.hopeless = append(p.hopeless, one)
+		case p.surveyNoticed(one):
 		case one.Spare && (one.State == "warm" || one.onItsWay()):
 			p.warm = append(p.warm, one)
 		case one.onItsWay() || one.State == "warm":
@@ -280,7 +292,7 @@ func (p *plan) drainReplaced() {
 func (p *plan) takeBack() bool {
 	var best *Instance
 	for _, one := range p.draining {
-		if !one.Healthy || one.InFlight > 0 && p.drained(one) || p.outdated(one) || p.aged(one) {
+		if !one.Healthy || one.Notice.Kind != "" || one.InFlight > 0 && p.drained(one) || p.outdated(one) || p.aged(one) {
 			continue
 		}
 		if best == nil || cmp.Or(one.Since.Compare(best.Since), cmp.Compare(best.ID, one.ID)) > 0 {
@@ -321,6 +333,9 @@ func (p *plan) whyLaunch() string {
 	why := fmt.Sprintf("%d desired, %d ready, %d on their way", p.in.Desired, len(p.ready), len(p.coming))
 	if len(p.sick) > 0 {
 		why += fmt.Sprintf(", %d unhealthy", len(p.sick)) + p.graceOver()
+	}
+	if n := len(p.noticed) + len(p.lost); n > 0 {
+		why += fmt.Sprintf(", %d to be taken back", n)
 	}
 	if p.renewing > 0 {
 		why += fmt.Sprintf(", %d to be replaced for their age", p.renewing)

@@ -66,6 +66,8 @@ func replay(t *testing.T, text string) []byte {
 		switch fields[0] {
 		case "at":
 			f.now = epoch.Add(span(t, fields[1]))
+		case "avoid": // a zone whose machines are taken back
+			f.refused.Avoid(Placement{"small", Spot, fields[1]}, f.now.Add(5*time.Minute))
 		case "plan":
 			last = Plan(f.input(t, fields[1:]))
 			for _, a := range last {
@@ -88,6 +90,7 @@ type fleet struct {
 	now       time.Time
 	instances []Instance
 	made      int
+	refused   Refusals
 }
 
 func (f *fleet) apply(actions []Action) {
@@ -96,7 +99,7 @@ func (f *fleet) apply(actions []Action) {
 		case Launch:
 			for range a.N {
 				f.made++
-				f.instances = append(f.instances, Instance{ID: "new-" + strconv.Itoa(f.made), State: "pending", Started: f.now, Since: f.now})
+				f.instances = append(f.instances, Instance{ID: "new-" + strconv.Itoa(f.made), State: "pending", Started: f.now, Since: f.now, Placement: a.As})
 			}
 		case Prepare:
 			for range a.N {
@@ -160,6 +163,12 @@ func (f *fleet) set(t *testing.T, fields []string) {
 			one.Protected = true
 		case "spare":
 			one.Spare = true
+		case "taken": // back, at that time
+			one.Notice = Notice{Interruption, epoch.Add(span(t, value))}
+		case "at_risk":
+			one.Notice = Notice{Kind: Rebalance}
+		case "zone":
+			one.Placement = Placement{Type: "small", Market: Spot, Zone: value}
 		case "remedy":
 			one.Remedy, one.Check = Remedy(value), "timeout"
 		case "dead":
@@ -187,6 +196,11 @@ func (f *fleet) input(t *testing.T, fields []string) Input {
 			in.StartTimeout = span(t, value)
 		case "drain_timeout":
 			in.DrainTimeout = span(t, value)
+		case "drain_need":
+			in.DrainNeed = span(t, value)
+		case "mix": // of spot machines in three zones
+			in.Mix = &Mix{Types: []MachineType{{Name: "small", OnDemand: 1, Spot: 0.3}}, Zones: []string{"a", "b", "c"}, Fallback: true}
+			in.Refused = &f.refused
 		case "warm_min":
 			in.Warm.On, in.Warm.Min = true, number(t, value)
 		case "max_prepared":

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/weirlb/weir/fleet"
 )
@@ -40,7 +41,11 @@ type Provider struct {
 
 	mu    sync.Mutex
 	ports map[int]bool   // given to an instance that has not ended
-	held  map[string]int // instances that run, by placement
+	held  map[string]int // instances that run or are about to, by placement
+
+	tenants     map[string]*tenant   // those that have a placement, by id
+	markets     map[string]glance    // by file
+	interrupted map[string]time.Time // the newest interruption of each placement that was carried out
 }
 
 // New returns a provider that works under o.Dir.
@@ -56,7 +61,7 @@ func New(o Options) (*Provider, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Provider{o: o, ports: map[int]bool{}, held: map[string]int{}}, nil
+	return &Provider{o: o, ports: map[int]bool{}, held: map[string]int{}, tenants: map[string]*tenant{}, markets: map[string]glance{}, interrupted: map[string]time.Time{}}, nil
 }
 
 // Launch starts one instance. It implements fleet.Provider.
@@ -81,9 +86,9 @@ func (p *Provider) Launch(ctx context.Context, s fleet.Spec) (fleet.Handle, erro
 	}
 	go func() {
 		<-h.Done()
-		p.giveBack(place)
 		p.freePort(port)
 	}()
+	p.rent(s.ID, place, h, time.Now())
 	return h, nil
 }
 
@@ -192,10 +197,7 @@ func (p *Provider) Adopt(_ context.Context, id, ref string) (fleet.Handle, error
 		p.mu.Lock()
 		p.held[place]++
 		p.mu.Unlock()
-		go func() {
-			<-h.Done()
-			p.giveBack(place)
-		}()
+		p.rent(id, place, h, time.UnixMilli(who.start))
 	}
 	go func() {
 		wait()
