@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -50,15 +51,19 @@ func (w *weir) log() string {
 	return string(b)
 }
 
-// freePort finds a port; the config has to name it before Weir can take it.
+// freePort finds a port; the config has to name it before Weir can take it. It is none that the system gives to clients, or one of the many
+// connections of other tests would take it in between.
 func freePort(t *testing.T) int {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		port := 15_000 + rand.IntN(15_000)
+		if ln, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			ln.Close()
+			return port
+		}
 	}
-	defer ln.Close()
-	return ln.Addr().(*net.TCPAddr).Port
+	t.Fatal("there is no free port")
+	return 0
 }
 
 // prepare writes a config whose pools are given as YAML; INFER there stands for the words that launch the inference server.
