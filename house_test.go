@@ -71,13 +71,14 @@ var table = []struct {
 		"control": "values decisions live",
 		"sim":     "values decisions live control",
 		"app":     "values decisions live edges config control sim",
+		"planner": "values decisions live control sim config app", // asks the simulator what a config would do
 		"demo":    "tools config app values decisions live edges control",
 	}},
 	{"evidence", map[string]string{ // what tests have in common; nothing but tests may import it
 		"h1/corpus": "",
 	}},
 	{"commands", map[string]string{
-		"cmd/weir": "values decisions live tools config control sim app demo admin listen provider/process",
+		"cmd/weir": "values decisions live tools config control sim app planner demo admin listen provider/process",
 	}},
 }
 

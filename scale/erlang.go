@@ -48,6 +48,10 @@ const (
 	noWait    = 1.74
 )
 
+// FewestSlots returns the smallest number of slots with which at most 5 % of requests wait longer than patience, for services of mean 1 and squared
+// coefficient of variation scv: load is the number of slots that would be busy if nobody waited, patience is in mean services.
+func FewestSlots(load, scv, patience float64) int { return fewestSlots(load, scv, patience) }
+
 // fewestSlots returns the smallest number of slots with which at most 5 % of requests wait longer than patience. The
 // units are those of waitLonger.
 func fewestSlots(load, scv, patience float64) int {

@@ -190,9 +190,10 @@ func TestLifecycleHooks(t *testing.T) {
 	old := w.status().PID
 	w.cli("upgrade")
 	w.upgraded(old)
-	if i := w.instance(id); i == nil || i.State != "pending:wait" || !slices.Equal(waits(id), []string{"licence"}) {
-		t.Fatalf("after a crash and an upgrade: %+v", i)
-	}
+	until(t, "it waits for its licence alone after a crash and an upgrade", func() bool { // a program whose end was not written down runs again
+		i := w.instance(id)
+		return i != nil && i.State == "pending:wait" && slices.Equal(waits(id), []string{"licence"})
+	})
 	w.cli("instance", "api", id, "complete")
 	w.ready(1)
 
@@ -223,7 +224,7 @@ func TestLifecycleHooks(t *testing.T) {
 	until(t, "it waits for the webhook alone", func() bool { return slices.Equal(waits(id), []string{"tell"}) })
 	w.cli("instance", "api", id, "complete", "--wait-token", call.Token)
 	until(t, "it is gone", func() bool { return w.instance(id) == nil && len(w.instances()) == 1 })
-	if n := len(told); n != 0 {
+	if n := len(told); n > 1 { // once, when the crash came before it was written down that it had accepted
 		t.Errorf("the webhook was told %d times more", n)
 	}
 }

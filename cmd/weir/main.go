@@ -43,6 +43,7 @@ type cli struct {
 	Trace    traceCmd    `cmd:"" help:"Say what a recorded trace holds: its format, rates, times and what had to be assumed."`
 	Infer    inferCmd    `cmd:"" help:"Run a small inference server: images, chat and predictions."`
 	Replay   replayCmd   `cmd:"" help:"Judge a config by recorded traffic: what users would have waited, and what it would have cost."`
+	Plan     planCmd     `cmd:"" help:"Find a config for a number of users, a budget and a spike, with reasons."`
 	Status   statusCmd   `cmd:"" help:"Show pools, targets, instances and queues of a running Weir."`
 	Logs     logsCmd     `cmd:"" help:"Show what an instance wrote."`
 	Drain    drainCmd    `cmd:"" help:"Give a target nothing new and let it finish."`

@@ -1,0 +1,102 @@
+package planner
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// YAML is a plan as a config, each choice with its reason.
+func YAML(q *Question, f *Facts, p *Plan) string {
+	var b strings.Builder
+	say := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	t := &f.Type
+	say("# Planned for %s users at the same time at the highest of a spike of %gx, requests of %v to %v, and %.0f a month.", count(q.Users), q.Spike, q.Low, q.High, q.Budget)
+	say("# A usual day's highest is %.4g requests at the same time: %.4g a second of %v on average (Little's law).", f.Base, f.Rate, f.Mean)
+	say(`listen: [{address: ":8080", routes: [{pool: api}]}]`)
+	say("pools:")
+	say("  api:")
+	say("    # %s, %d at a time: the cheapest for a request.", t.Name, t.Slots)
+	say("    concurrency: %d", t.Slots)
+	if t.Slots == 1 {
+		say("    # Nobody shares a machine, so a request goes to any that is free; the rest waits in one queue.")
+	} else {
+		say("    # A request goes where the fewest run; what finds no slot waits in one queue.")
+	}
+	say("    balance: least_connections")
+	say("    # %d: what %d instances work off in the %v that users wait. More would only wait to be told no.", p.QueueLimit, p.Max, q.Patience)
+	say("    queue: {limit: %d, timeout: %v}", p.QueueLimit, seconds(q.Patience))
+	say("    # The longest request, and as much again: nothing in flight is cut by a scale-in or a deploy.")
+	say("    drain: %v", seconds(2*q.High))
+	say("    health: {path: /health/ready}")
+	say(`    template: {command: [./serve, --port, "{{.Port}}"]} # yours`)
+	if p.WarmMin > 0 {
+		say("    # %d stopped instances, which cost no machine: a load that doubles finds them sooner than a launch.", p.WarmMin)
+		say("    warm_pool: {state: stopped, min: %d, max_prepared: %d, reuse: true}", p.WarmMin, f.Usual+p.WarmMin)
+	}
+	say("    scale:")
+	say("      # The night's load, %.0f %% of the day's, needs %d instances, the day's highest %d.", 100*nightShare, f.Night, f.Usual)
+	say("      min: %d", p.Min)
+	if p.Max < f.Peak {
+		say("      # A spike would need %d; the budget pays for %d in its hours.", f.Peak, p.Max)
+	} else {
+		say("      # What a spike needs.")
+	}
+	say("      max: %d", p.Max)
+	say("      # Two boots: an instance that is ended is not missed a moment later.")
+	say("      scale_in_window: %v", seconds(max(time.Minute, 2*t.Boot)))
+	say("      policies:")
+	say("        # 95 of 100 wait no longer, with the fewest instances; it launches within a second of a queue.")
+	say("        - queue: {wait_p95: %v}", seconds(q.Wait))
+	say("        # Learns the day and the week, and launches ahead of them once it does better than reacting.")
+	say("        - predict: {}")
+	say("      cost:")
+	switch {
+	case p.OnDemandPercent == 100:
+		say("        # All on demand: nothing is taken back.")
+	case p.OnDemandBase > 0:
+		say("        # The night's load is on demand, and of the rest %d %%: that is never taken back.", p.OnDemandPercent)
+	default:
+		say("        # All on spot: all of it may be taken back, with two minutes' notice.")
+	}
+	say("        on_demand_base: %d", p.OnDemandBase)
+	say("        on_demand_percent: %d", p.OnDemandPercent)
+	if p.OnDemandPercent < 100 {
+		say("        # Where spot is the least likely to be taken back of what is cheap.")
+		say("        allocation: price_capacity_optimized")
+	}
+	say("        types:")
+	for _, one := range q.Types {
+		if one.Slots == t.Slots {
+			say("          - {name: %q, on_demand: %g, spot: %g}", one.Name, one.OnDemand, one.Spot)
+		}
+	}
+	say("        # What max costs in an hour: held, whatever comes. What would then wait longer than users do is refused, the least important first.")
+	say("        # A budget per month is spread evenly over it, %.4g an hour, and would not let a spike have what it was saved for; so it is an alarm.", f.PerHour)
+	say("        budget: {per_hour: %g, shed_after: %v}", p.PerHour, seconds(q.Patience))
+	say("alarms:")
+	say("  # Users wait longer than promised, three minutes of five.")
+	say("  long-wait: {pool: api, metric: oldest_wait, comparison: above, threshold: %g, points: 5, breach: 3, missing: not_breaching}", q.Wait.Seconds())
+	say("  # The month has cost what it may.")
+	say(`  month: {query: 'weir_cost_month{pool="api"}', comparison: at_least, threshold: %g, points: 1}`, q.Budget)
+	say("  # There is nothing left to launch.")
+	say(`  at-max: {query: 'weir_desired_instances{pool="api"}', comparison: at_least, threshold: %d, points: 5}`, p.Max)
+	return b.String()
+}
+
+// seconds is a duration as a config writes it.
+func seconds(d time.Duration) string {
+	if d%time.Second == 0 {
+		return fmt.Sprintf("%ds", d/time.Second)
+	}
+	return fmt.Sprintf("%dms", d.Milliseconds())
+}
+
+// count writes a number with its thousands apart.
+func count(v float64) string {
+	s := fmt.Sprintf("%.0f", v)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
