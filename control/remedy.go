@@ -65,6 +65,9 @@ func (l *Loop) treat(one *plan.Instance, v *fleet.View, now time.Time) {
 	}
 	t, known := l.treated[v.ID]
 	switch {
+	case (!known || t.Check != check) && l.mustWait(v.ID, remedy):
+		one.Check, one.Remedy = check, plan.RemedyWait // for its turn
+		return
 	case !known || t.Check != check:
 		t = Treatment{Remedy: remedy, Check: check, Since: now, Why: fmt.Sprintf("its check %s fails (%s): %s", check, v.Why, inWords[remedy])}
 		l.begun(v, t)
@@ -82,6 +85,21 @@ func (l *Loop) treat(one *plan.Instance, v *fleet.View, now time.Time) {
 	case health.ScaleUp:
 		one.Remedy = plan.RemedyScaleUp
 	}
+}
+
+// mustWait reports whether as many instances are being reloaded, or restarted, as may be at a time: a check that fails everywhere must not take the
+// rest of the pool with it. For the other remedies the plan sees to that.
+func (l *Loop) mustWait(id string, remedy health.Remedy) bool {
+	if remedy != health.Reload && remedy != health.Restart {
+		return false
+	}
+	n := 0
+	for other, t := range l.treated {
+		if other != id && t.Remedy == remedy {
+			n++
+		}
+	}
+	return n >= plan.AtATime(l.desired)
 }
 
 var inWords = map[health.Remedy]string{

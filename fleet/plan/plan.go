@@ -164,12 +164,12 @@ func (pl *Planner) Plan(in Input) []Action {
 	return p.actions
 }
 
-// surge is how many unhealthy instances may be replaced at a time.
-func surge(desired int) int { return max(1, desired/4) }
+// AtATime is how many unhealthy instances may be replaced, or be treated otherwise, at a time.
+func AtATime(desired int) int { return max(1, desired/4) }
 
 // missing is how many instances there are too few; below 0, how many too many.
 func (p *plan) missing() int {
-	return p.in.Desired + p.in.Moves.Surge + p.renewing - len(p.coming) - len(p.ready) - max(0, len(p.sick)+p.helped-surge(p.in.Desired))
+	return p.in.Desired + p.in.Moves.Surge + p.renewing - len(p.coming) - len(p.ready) - max(0, len(p.sick)+p.helped-AtATime(p.in.Desired))
 }
 
 // plan is the work on one input: the instances by what they are good for, and the steps so far.

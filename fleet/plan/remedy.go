@@ -34,7 +34,7 @@ func (p *plan) treat(one *Instance) {
 // count. The others wait for their turn.
 func (p *plan) restartSick() {
 	slices.SortFunc(p.restart, func(a, b *Instance) int { return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.ID, b.ID)) })
-	n := min(len(p.restart), max(0, surge(p.in.Desired)-len(p.coming)))
+	n := min(len(p.restart), max(0, AtATime(p.in.Desired)-len(p.coming)))
 	for _, one := range p.restart[:n] {
 		p.do(Stop{ID: one.ID, Why: fmt.Sprintf("restarted, as its check %s fails", one.Check)})
 	}

@@ -54,7 +54,7 @@ func (p *plan) surveyNoticed(one *Instance) bool {
 // settleRisks keeps as many of those at risk as ready as must wait for their turn.
 func (p *plan) settleRisks() {
 	slices.SortFunc(p.atRisk, idlest)
-	n := min(len(p.atRisk), surge(p.in.Desired))
+	n := min(len(p.atRisk), AtATime(p.in.Desired))
 	p.ready = append(p.ready, p.atRisk[n:]...)
 	p.noticed = append(p.noticed, p.atRisk[:n]...)
 }

@@ -197,6 +197,9 @@ func (p *Provider) rent(id, place string, h *handle, since time.Time) {
 
 // Notices are the instances that the market takes back, and begins to. It implements fleet.Noticer.
 func (p *Provider) Notices(file string) (map[string]plan.Notice, error) {
+	if file == "" {
+		return nil, nil
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	market, err := p.market(file)
