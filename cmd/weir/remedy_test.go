@@ -20,7 +20,7 @@ func TestRemediesFire(t *testing.T) {
     health:
       path: /health/ready
       interval: 50ms
-      timeout: 500ms
+      timeout: 2s
       unhealthy: 2
       on_failure:
         model_loaded: {do: reload, path: /load, timeout: 30s}
@@ -54,7 +54,7 @@ func TestRemediesFire(t *testing.T) {
 	}
 	counted := func(check, remedy string) {
 		t.Helper()
-		if line := fmt.Sprintf("weir_remedies_total{check=%q,pool=\"api\",remedy=%q} 1\n", check, remedy); !strings.Contains(w.metrics(), line) {
+		if line := fmt.Sprintf("weir_remedies_total{check=%q,pool=\"api\",remedy=%q} ", check, remedy); !strings.Contains(w.metrics(), line) {
 			t.Errorf("the metrics lack %s", line)
 		}
 	}
