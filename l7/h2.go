@@ -23,12 +23,12 @@ type mux struct {
 	from origin
 	end  func() // asks the client to begin nothing more
 	cut  func() // closes the connection
-	soon bool   // an idle connection that ends has to be cut, some time after its client was asked
+	soon bool   // an idle connection that ends has to be cut, some time after its client was asked, or had its last answer
 
 	known   sync.Once // from, where it takes a request to know
 	parting atomic.Bool
 	ending  atomic.Bool
-	since   int64 // of parting or ending, as sweep sees it
+	since   int64 // of parting, ending, or the end of the last stream after that, as sweep sees it
 	mu      sync.Mutex
 	begun   bool // a stream has
 	open    map[*stream]struct{}
@@ -57,7 +57,7 @@ func (m *mux) sweep(now int64) {
 		if m.since == 0 {
 			m.since = now
 		}
-		if m.soon && len(m.open) == 0 && now-m.since > int64(farewellFor) {
+		if m.soon && len(m.open) == 0 && now-m.since > int64(tailFor) {
 			m.cut()
 		}
 	}
@@ -108,7 +108,11 @@ func (m *mux) remove(s *stream) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.open, s)
-	if m.over && len(m.open) == 0 {
+	if len(m.open) > 0 {
+		return
+	}
+	m.since = 0 // the end of the answer is on its way yet
+	if m.over {
 		close(m.empty)
 	}
 }
@@ -132,7 +136,8 @@ const (
 	streamWindow = 256 << 10 // bytes of a request's body that may be on their way
 	connWindow   = 1 << 20   // of all bodies of the connection
 	stuckAfter   = time.Minute
-	farewellFor  = time.Second // between asking a client to begin nothing more and taking it at its word; net/http has the same
+	farewellFor  = time.Second     // between asking a client to begin nothing more and taking it at its word; net/http has the same
+	tailFor      = 3 * time.Second // between the last answer's end and a cut of its connection: what got lost is sent again in that time
 )
 
 // preface is what clients of HTTP/2 without TLS begin with (RFC 9113 3.4), as far as it looks like a request's head.

@@ -338,3 +338,29 @@ func TestRefusalsOverStreams(t *testing.T) {
 		until(t, "every slot is free again", func() bool { return p.pool.Stats(time.Now()).InFlight == 0 })
 	})
 }
+
+// TestALastAnswerIsNotCutWithItsConnection: the bytes that end a stream are still on their way when its handler has returned.
+func TestALastAnswerIsNotCutWithItsConnection(t *testing.T) {
+	var asked, cut int
+	m := (&Engine{}).newMux(nil, origin{})
+	m.soon, m.end, m.cut = true, func() { asked++ }, func() { cut++ }
+	s := &stream{}
+	m.add(s)
+	m.hurry()
+	const began = int64(time.Hour)
+	delete(m.open, s) // a sweep looks after the exchange too, and this stream has none
+	m.sweep(began)
+	m.open[s] = struct{}{}
+
+	ended := began + int64(time.Minute)
+	m.remove(s)
+	for now := ended; now < ended+int64(tailFor); now += int64(sweepEvery) {
+		m.sweep(now)
+	}
+	if asked == 0 || cut != 0 {
+		t.Fatalf("within %v of its last answer: asked to end %d times, cut %d times, want 0", tailFor, asked, cut)
+	}
+	if m.sweep(ended + 2*int64(tailFor)); cut == 0 {
+		t.Error("a client that stays is never cut")
+	}
+}

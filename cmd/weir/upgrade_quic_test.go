@@ -50,8 +50,8 @@ pools: {api: {targets: [%q]}}
 	w.start()
 
 	trust := &tls.Config{RootCAs: roots}
-	newQUIC := func() *http3.Transport { return &http3.Transport{TLSClientConfig: trust} }
-	byTCP := &http.Client{Transport: &http.Transport{TLSClientConfig: trust, ForceAttemptHTTP2: true}, Timeout: 20 * time.Second}
+	newQUIC := func() *http3.Transport { return &http3.Transport{TLSClientConfig: trust.Clone()} }
+	byTCP := &http.Client{Transport: &http.Transport{TLSClientConfig: trust.Clone(), ForceAttemptHTTP2: true}, Timeout: 20 * time.Second}
 	t.Cleanup(byTCP.CloseIdleConnections)
 	ask := func(rt http.RoundTripper, within time.Duration) (string, error) {
 		ctx, cancel := context.WithTimeout(t.Context(), within)
