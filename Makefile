@@ -6,7 +6,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 # Linux on two cores: the race detector and real servers need more than the default ten minutes' patience on a busy day.
 TEST_TIMEOUT ?= 20m
 
-.PHONY: demo test build assets deps lint chaos chaos-fleet fuzz tls-check slow-check bench bench-proxy bench-azure bench-tail bench-tsdb bench-replay bench-forecast pictures clean
+.PHONY: demo test build assets deps lint chaos chaos-fleet rush fuzz tls-check slow-check bench bench-proxy bench-azure bench-tail bench-tsdb bench-replay bench-forecast pictures clean
 
 ## demo: build Weir and watch it balance, hold and scale in about three minutes
 demo: build
@@ -37,6 +37,10 @@ chaos:
 KILLS ?= 100
 chaos-fleet:
 	WEIR_KILLS=$(KILLS) $(GO) test -race -count=1 -timeout $(TEST_TIMEOUT) -run ChaosFleet -v ./cmd/weir
+
+## rush: a load that repeats, with a schedule, with predict and with neither; nine minutes
+rush:
+	WEIR_RUSH=1 $(GO) test -count=1 -timeout $(TEST_TIMEOUT) -run RepeatingRush -v ./cmd/weir
 
 ## lint: what CI holds the code to beside the tests
 lint:

@@ -46,7 +46,7 @@ func (a *App) foresee(lp *livePool, s *scaling, c *config.Pool) {
 		zone = time.UTC // the config has refused it
 	}
 	o := control.ForecastOptions{
-		Pool: lp.name, Metric: p.Measured(), Query: forecastQuery(lp.name, p), History: time.Duration(p.History), Step: time.Duration(p.Step),
+		Pool: lp.name, Metric: p.Measured(), Query: forecastQuery(lp.name, p, time.Duration(a.cfg.Metrics.Interval)), History: time.Duration(p.History), Step: time.Duration(p.Step),
 		Season: time.Duration(p.Season), Location: zone, Quantile: p.Quantile,
 		Lead: func() time.Duration { return leadOf(p, s.fleet.Boots()) },
 	}
@@ -75,16 +75,18 @@ func leadOf(p *config.PredictPolicy, boots scale.Sample) time.Duration {
 	return scale.NewPredict(p.Options()).Lead(boots)
 }
 
-// forecastQuery is the PromQL of a pool's total, averaged over each step so that nothing between two steps is lost.
-func forecastQuery(pool string, p *config.PredictPolicy) string {
-	if p.Query != "" {
+// forecastQuery is the PromQL of a pool's total, averaged over each step so that nothing between two steps is lost. interval is the time
+// between two values of the history. Requests are counted: the rate that policies see covers up to a minute, which would blur shorter steps.
+func forecastQuery(pool string, p *config.PredictPolicy, interval time.Duration) string {
+	of, step := strconv.Quote(pool), time.Duration(p.Step)
+	switch {
+	case p.Query != "":
 		return p.Query
+	case p.Metric == config.MetricRequestsPerSecond:
+		// A rate needs two values, which do not come by the millisecond.
+		return fmt.Sprintf("sum(rate(weir_received_requests_total{pool=%s}[%dms]))", of, max(step, interval*9/4).Milliseconds())
 	}
-	name := p.Metric
-	if name == config.MetricRequestsPerSecond {
-		name = "weir_requests_per_second"
-	}
-	return fmt.Sprintf("sum(avg_over_time({__name__=%s,pool=%s}[%ds]))", strconv.Quote(name), strconv.Quote(pool), max(1, int(time.Duration(p.Step).Seconds())))
+	return fmt.Sprintf("sum(avg_over_time({__name__=%s,pool=%s}[%dms]))", strconv.Quote(p.Metric), of, max(step, interval, time.Second).Milliseconds())
 }
 
 // Forecast says what a pool's load is expected to be; a horizon of 0 is a season.

@@ -72,13 +72,14 @@ func TestChaosFleetSurvivesKills(t *testing.T) {
 			w.whole(fmt.Sprintf("kill %d", i+1), desired)
 		}
 	}
-	if r := w.pool().Refresh; seed > 0 && r != nil && r.Active() {
-		t.Errorf("the refresh goes on for ever: %+v", r)
-	}
+	until(t, "the refresh has ended", func() bool { // of what runs nothing may have been left to replace, and then it may begin late
+		r := w.pool().Refresh
+		return r == nil || !r.Active()
+	})
 	t.Logf("%d kills, %v", kills, done)
 }
 
-// whole waits until the fleet is as desired, all of one version, and no process runs that Weir does not know, or twice.
+// whole waits until the fleet is as desired, all of the newest version, and no process runs that Weir does not know, or twice.
 func (w *weir) whole(when string, desired int) {
 	w.t.Helper()
 	var p admin.Pool
@@ -87,11 +88,11 @@ func (w *weir) whole(when string, desired int) {
 	for {
 		p, pids = w.pool(), w.instances()
 		alive, settled := 0, p.Refresh == nil || !p.Refresh.Active()
-		refs, versions := map[string]int{}, map[int]bool{}
+		refs := map[string]int{}
 		for _, i := range p.Instances {
 			switch i.State {
 			case "ready":
-				versions[i.Version] = true
+				settled = settled && i.Version == p.Version
 			case "warm":
 			default:
 				settled = false
@@ -99,7 +100,7 @@ func (w *weir) whole(when string, desired int) {
 			alive++
 			refs[i.Ref]++
 		}
-		if settled && p.Scale.Ready == desired && len(refs) == alive && len(pids) == alive && len(versions) <= 1 {
+		if settled && p.Scale.Ready == desired && len(refs) == alive && len(pids) == alive {
 			return
 		}
 		if time.Now().After(deadline) {
