@@ -41,19 +41,24 @@ func (a *App) foresee(lp *livePool, s *scaling, c *config.Pool) {
 	if p == nil {
 		return
 	}
-	zone, err := time.LoadLocation(p.Timezone)
-	if err != nil {
-		zone = time.UTC // the config has refused it
-	}
-	o := control.ForecastOptions{
-		Pool: lp.name, Metric: p.Measured(), Query: forecastQuery(lp.name, p, time.Duration(a.cfg.Metrics.Interval)), History: time.Duration(p.History), Step: time.Duration(p.Step),
-		Season: time.Duration(p.Season), Location: zone, Quantile: p.Quantile,
-		Lead: func() time.Duration { return leadOf(p, s.fleet.Boots()) },
-	}
+	o := forecastOptions(p)
+	o.Pool, o.Query = lp.name, forecastQuery(lp.name, p, time.Duration(a.cfg.Metrics.Interval))
+	o.Lead = func() time.Duration { return leadOf(p, s.fleet.Boots()) }
 	ctx, cancel := context.WithCancel(s.ctx)
 	f := &foresight{Forecaster: control.NewForecaster(o, s.tenure.read, a.fitting, a.log), of: *p, cancel: cancel}
 	s.forecast.Store(f)
 	s.tenure.works.Go(func() { f.Run(ctx) })
+}
+
+// forecastOptions translates what they can say without a pool.
+func forecastOptions(p *config.PredictPolicy) control.ForecastOptions {
+	zone, err := time.LoadLocation(p.Timezone)
+	if err != nil {
+		zone = time.UTC // the config has refused it
+	}
+	return control.ForecastOptions{
+		Metric: p.Measured(), History: time.Duration(p.History), Step: time.Duration(p.Step), Season: time.Duration(p.Season), Location: zone, Quantile: p.Quantile,
+	}
 }
 
 // foresight is a running forecast, and what it was configured by.
@@ -78,15 +83,22 @@ func leadOf(p *config.PredictPolicy, boots scale.Sample) time.Duration {
 // forecastQuery is the PromQL of a pool's total, averaged over each step so that nothing between two steps is lost. interval is the time
 // between two values of the history. Requests are counted: the rate that policies see covers up to a minute, which would blur shorter steps.
 func forecastQuery(pool string, p *config.PredictPolicy, interval time.Duration) string {
-	of, step := strconv.Quote(pool), time.Duration(p.Step)
+	step := time.Duration(p.Step)
+	mean := func(name string) string {
+		return fmt.Sprintf("sum(avg_over_time({__name__=%s,pool=%s}[%dms]))", strconv.Quote(name), strconv.Quote(pool), max(step, interval).Milliseconds())
+	}
 	switch {
 	case p.Query != "":
 		return p.Query
 	case p.Metric == config.MetricRequestsPerSecond:
 		// A rate needs two values, which do not come by the millisecond.
-		return fmt.Sprintf("sum(rate(weir_received_requests_total{pool=%s}[%dms]))", of, max(step, interval*9/4).Milliseconds())
+		return fmt.Sprintf("sum(rate(weir_received_requests_total{pool=%s}[%dms]))", strconv.Quote(pool), max(step, interval*9/4).Milliseconds())
+	case p.Metric == config.MetricInFlight:
+		return mean("weir_in_flight_requests")
+	case p.Metric == config.MetricQueueDepth:
+		return mean("weir_queue_depth")
 	}
-	return fmt.Sprintf("sum(avg_over_time({__name__=%s,pool=%s}[%dms]))", strconv.Quote(p.Metric), of, max(step, interval, time.Second).Milliseconds())
+	return mean(p.Metric) + " or " + mean("weir_instance_"+p.Metric) // pushed for the pool, or measured of its instances
 }
 
 // Forecast says what a pool's load is expected to be; a horizon of 0 is a season.

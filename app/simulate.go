@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/weirlb/weir/config"
+	"github.com/weirlb/weir/scale"
 	"github.com/weirlb/weir/sim"
 )
 
@@ -21,6 +22,12 @@ func Simulation(name string, c *config.Pool) sim.Options {
 		for _, p := range s.Policies {
 			if p.Queue != nil {
 				o.Promise = time.Duration(p.Queue.WaitP95)
+			}
+			if p.Predict != nil && sim.Forecasts(p.Predict.Measured()) {
+				o.Forecast = &sim.Forecast{
+					ForecastOptions: forecastOptions(p.Predict),
+					LeadOf:          func(boots scale.Sample) time.Duration { return leadOf(p.Predict, boots) },
+				}
 			}
 		}
 	} else {

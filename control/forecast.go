@@ -87,7 +87,7 @@ func (f *Forecaster) Run(ctx context.Context) {
 	for {
 		select {
 		case f.turn <- struct{}{}:
-			f.fit(ctx, time.Now())
+			f.Fit(ctx, time.Now())
 			<-f.turn
 		case <-ctx.Done():
 			return
@@ -100,8 +100,8 @@ func (f *Forecaster) Run(ctx context.Context) {
 	}
 }
 
-// fit replaces the newest forecast. When that cannot be, the one before stays for as long as it reaches.
-func (f *Forecaster) fit(ctx context.Context, now time.Time) {
+// Fit replaces the newest forecast by one made at now. When that cannot be, the one before stays for as long as it reaches. Run calls it.
+func (f *Forecaster) Fit(ctx context.Context, now time.Time) {
 	made := f.make(ctx, now)
 	if ctx.Err() != nil {
 		return

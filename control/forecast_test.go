@@ -37,7 +37,7 @@ func TestForecasterSeesTheRushComeAndSurvivesAFailure(t *testing.T) {
 	if f.Curve(now) != nil {
 		t.Error("there is a curve before the first fit")
 	}
-	f.fit(t.Context(), now)
+	f.Fit(t.Context(), now)
 	if err := f.Last().Err; err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +54,7 @@ func TestForecasterSeesTheRushComeAndSurvivesAFailure(t *testing.T) {
 		t.Errorf("at 8:40 the next half hour has %.1f, want 20", v)
 	}
 	failing = true
-	f.fit(t.Context(), now.Add(15*time.Minute))
+	f.Fit(t.Context(), now.Add(15*time.Minute))
 	if last := f.Last(); last.Err == nil || f.Curve(now.Add(15*time.Minute)) == nil {
 		t.Error("a failed fit is to be told, and to leave the forecast before")
 	}

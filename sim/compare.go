@@ -114,7 +114,7 @@ func staticTries(o Options) (tries []Alternative) {
 
 // plainly is o without any of Weir's own clamps, scaled by one policy, which every run makes anew; nil is none.
 func plainly(o Options, policy func() scale.Policy) Options {
-	o.Scale = scale.Options{Max: o.Scale.Max, OwnTiming: true}
+	o.Scale, o.Forecast = scale.Options{Max: o.Scale.Max, OwnTiming: true}, nil
 	o.Policy = policy
 	return o
 }

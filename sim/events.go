@@ -18,6 +18,7 @@ const (
 	booted               // an instance is ready
 	swept                // what has waited too long is refused
 	ended                // an instance's time to drain is over
+	stepped              // a step of what is forecast is over
 )
 
 // events is a heap of what will happen, the soonest first.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/weirlb/weir/fleet/plan"
+	"github.com/weirlb/weir/forecast"
 	"github.com/weirlb/weir/scale"
 )
 
@@ -28,6 +29,9 @@ type Result struct {
 	Peak          int           `json:"peak_instances"`
 	Ticks         int           `json:"decisions"`
 	Span          time.Duration `json:"-"`
+
+	Fits     int               `json:"forecasts,omitempty"` // that were made for a predict policy
+	Forecast forecast.Accuracy `json:"-"`                   // of the last of them
 
 	Curve     []Point          `json:"-"` // the run in even steps of time
 	Decisions []scale.Decision `json:"-"` // that changed the capacity
@@ -120,6 +124,9 @@ func (r *Result) ran(as plan.Placement, d time.Duration) {
 func (e *engine) finish() {
 	for _, in := range e.fleet.instances {
 		e.result.ran(in.as, e.now-in.launched)
+	}
+	if e.ahead != nil {
+		e.ahead.accuracy(e.result)
 	}
 	e.result.draw(e.now, true)
 	e.result.count(e.now, 0)

@@ -41,6 +41,9 @@ type Options struct {
 	// Policy, when set, makes the one policy there is, in place of those of Scale: policies have state, and every run needs its own.
 	Policy func() scale.Policy
 
+	// Forecast, when set, is what a predict policy of Scale reads.
+	Forecast *Forecast
+
 	Slots int // of one instance, at least 1
 	Seed  uint64
 
@@ -83,6 +86,7 @@ type engine struct {
 	pool   *pool.Pool
 	loop   *control.Loop
 	fleet  *fleetOf
+	ahead  *foresight // nil when nothing is forecast
 	rng    *rand.Rand
 	free   []*request
 	result *Result
@@ -163,10 +167,15 @@ func newEngine(o Options) (*engine, error) {
 	if o.Policy != nil {
 		o.Scale.Policies = []scale.Policy{o.Policy()}
 	}
-	e.loop = control.New(control.Options{
+	loop := control.Options{
 		Pool: e.pool, Fleet: e.fleet, Samples: samples, Slots: o.Slots, Scale: o.Scale, Desired: o.Desired,
 		Log: slog.New(slog.DiscardHandler), Decided: e.result.decided,
-	})
+	}
+	if o.Forecast != nil {
+		e.ahead = e.foresee(o.Forecast)
+		loop.Forecast = e.ahead.Curve
+	}
+	e.loop = control.New(loop)
 	e.fleet.found(o.Desired)
 	return e, nil
 }
@@ -189,6 +198,9 @@ func (e *engine) stir() {
 func (e *engine) tick() {
 	e.now = max(e.now, e.nextTick)
 	e.fleet.measure()
+	if e.ahead != nil {
+		e.ahead.look()
+	}
 	e.loop.Step(e.time(e.now))
 	e.result.Ticks++
 	e.result.draw(e.now, false)
@@ -217,5 +229,7 @@ func (e *engine) handle(v event) {
 		e.sweep()
 	case ended:
 		e.fleet.ended(v.instance)
+	case stepped:
+		e.ahead.step()
 	}
 }

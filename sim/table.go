@@ -22,6 +22,8 @@ type runJSON struct {
 	P95      float64 `json:"latency_p95_s"`
 	P99      float64 `json:"latency_p99_s"`
 	Seconds  float64 `json:"span_s"`
+	WAPE     float64 `json:"forecast_wape,omitempty"`
+	Reactive float64 `json:"forecast_wape_reactive,omitempty"`
 }
 
 // WriteJSON writes runs for programs: {"runs": [...]}. Names that end in _s are seconds.
@@ -42,6 +44,7 @@ func (r *Result) forJSON() runJSON {
 	return runJSON{
 		Result: r, Setting: r.Setting, WaitMean: r.Wait.Mean().Seconds(), WaitP50: q(&r.Wait, .5), WaitP95: q(&r.Wait, .95), WaitP99: q(&r.Wait, .99),
 		WaitMax: r.Wait.Max().Seconds(), P50: q(&r.Latency, .5), P95: q(&r.Latency, .95), P99: q(&r.Latency, .99), Seconds: r.Span.Seconds(),
+		WAPE: r.Forecast.WAPE, Reactive: r.Forecast.Persistence,
 	}
 }
 
@@ -65,6 +68,9 @@ func WriteTable(w io.Writer, runs []*Result) error {
 	for _, r := range runs {
 		if r.Setting != "" {
 			fmt.Fprintf(&notes, "%s: %s\n", r.Policy, r.Setting)
+		}
+		if r.Fits > 0 {
+			fmt.Fprintf(&notes, "%s: forecast %d times; of the last two seasons it was off by %.3g %%, reacting by %.3g %%\n", r.Policy, r.Fits, 100*r.Forecast.WAPE, 100*r.Forecast.Persistence)
 		}
 		if r.Switches > 0 {
 			fmt.Fprintf(&notes, "%s: %d times a target loaded another model first\n", r.Policy, r.Switches)

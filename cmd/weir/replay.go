@@ -199,6 +199,13 @@ func (r *replayCmd) baselines() (against []sim.Baseline, oracle bool, err error)
 
 func (r *replayCmd) options(w io.Writer, name string, p *config.Pool, rec *recording) (sim.Options, error) {
 	o := app.Simulation(name, p)
+	if o.Forecast == nil && p.Scale != nil {
+		for _, one := range p.Scale.Policies {
+			if one.Predict != nil {
+				fmt.Fprintf(w, "weir replay: predict has no effect here: of a trace only requests_per_second, in_flight and queue_depth can be forecast, not %s\n", one.Predict.Measured())
+			}
+		}
+	}
 	o.Start, o.Seed, o.Price = rec.start, r.Seed, r.Price
 	if r.Promise > 0 {
 		o.Promise = r.Promise
