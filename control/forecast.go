@@ -148,7 +148,7 @@ func (f *Forecaster) make(ctx context.Context, now time.Time) *Forecasted {
 		quantiles = append(quantiles[:at:at], append([]float64{f.o.Quantile}, quantiles[at:]...)...)
 	}
 	m.Forecast, m.Err = forecast.New(m.Actual, forecast.Options{
-		Horizon: f.o.Horizon(), Quantiles: quantiles, Location: f.o.Location, Season: f.o.Season, Lead: m.Lead,
+		Horizon: f.o.Horizon(), Quantiles: quantiles, Location: f.o.Location, Season: f.o.Season, Lead: m.Lead, Ready: f.o.Quantile,
 	})
 	if m.Err != nil {
 		m.Forecast = nil
@@ -157,7 +157,7 @@ func (f *Forecaster) make(ctx context.Context, now time.Time) *Forecasted {
 	r := m.Forecast.Recent
 	m.curve = scale.Curve{
 		Metric: f.o.Metric, Start: m.Forecast.Start, Step: m.Forecast.Step, Values: m.Forecast.Values[at],
-		Tried: r.Tried, Error: r.WAPE, Reactive: r.Persistence,
+		Tried: r.Tried, Error: r.Loss, Reactive: r.Reacting,
 	}
 	return m
 }

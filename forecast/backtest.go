@@ -214,24 +214,29 @@ func (p *problem) spread(f *Forecast, stretch []int) {
 			}
 		}
 	}
-	table := make([][]float64, len(misses)) // by stretch, then quantile
 	for k, m := range misses {
 		if len(m) < 4 && k > 0 {
-			table[k] = table[k-1]
+			misses[k] = misses[k-1]
 			continue
 		}
 		slices.SortFunc(m, func(a, b weighted) int { return cmp.Compare(a.v, b.v) })
-		table[k] = make([]float64, len(f.Quantiles))
-		for q, at := range f.Quantiles {
-			table[k][q] = weightedQuantile(m, at)
-		}
 	}
-	for q := range f.Values {
+	p.misses = misses
+	for q, at := range f.Quantiles {
 		f.Values[q] = make([]float64, p.horizon)
+		table := make([]float64, len(misses))
+		for k := range misses {
+			table[k] = p.missed(k, at)
+		}
 		for h, v := range f.Point {
-			f.Values[q][h] = p.apply(v, widen*table[stretch[h]][q])
+			f.Values[q][h] = p.apply(v, table[stretch[h]])
 		}
 	}
+}
+
+// missed is the quantile q of what forecasts of a stretch miss.
+func (p *problem) missed(stretch int, q float64) float64 {
+	return widen * weightedQuantile(p.misses[stretch], q)
 }
 
 // weightedQuantile interpolates in what is sorted; of nothing it is 0.

@@ -20,6 +20,7 @@ type Options struct {
 	Season    time.Duration  // the short season; 0 is a day. The long one is seven of them
 	Models    []string       // to combine; nil is all of [Models]
 	Lead      time.Duration  // how far ahead Forecast.Recent looks; 0 is one step
+	Ready     float64        // the quantile whose use Forecast.Recent judges, between 0 and 1; 0 is 0.9
 }
 
 // defaultQuantiles are those of a forecast when Options does not say.
@@ -40,7 +41,11 @@ type Forecast struct {
 type Accuracy struct {
 	Tried       int     // values that were compared
 	WAPE        float64 // sum of absolute errors by sum of values; 0 of none
-	Persistence float64 // that of expecting the newest value to stay, which is all that reacting can do
+	Persistence float64 // that of having what was needed Options.Lead before, which is all that reacting can do
+
+	// What being ready for the quantile Options.Ready of the forecasts would have cost, by sum of values: that part of what was missing, and the
+	// rest of what was too much. And what reacting would have.
+	Loss, Reacting float64
 }
 
 // Score is how one model did in the backtest.
@@ -75,6 +80,9 @@ func prepare(s Series, o Options) (*problem, error) {
 	if o.Quantiles == nil {
 		o.Quantiles = defaultQuantiles
 	}
+	if o.Ready == 0 {
+		o.Ready = 0.9
+	}
 	if o.Step == 0 {
 		o.Step = s.Step
 	}
@@ -85,6 +93,8 @@ func prepare(s Series, o Options) (*problem, error) {
 		return nil, fmt.Errorf("season %v: write a multiple of the step %v, at least four of them", o.Season, o.Step)
 	case o.Horizon < o.Step || o.Horizon > daysPerWeek*o.Season:
 		return nil, fmt.Errorf("horizon %v: write %v to %v", o.Horizon, o.Step, daysPerWeek*o.Season)
+	case !(o.Ready > 0 && o.Ready < 1):
+		return nil, fmt.Errorf("ready %v: write a number between 0 and 1", o.Ready)
 	case !slices.IsSorted(o.Quantiles) || len(o.Quantiles) == 0 || !(o.Quantiles[0] > 0) || !(o.Quantiles[len(o.Quantiles)-1] < 1):
 		return nil, fmt.Errorf("quantiles %v: write increasing numbers between 0 and 1", o.Quantiles)
 	}
@@ -166,7 +176,8 @@ type problem struct {
 	grids   [2]*grid // as it is, in logarithms
 	tries   []try
 	origins []origin
-	edges   []int // of the stretches of the horizon that are weighed alone
+	edges   []int        // of the stretches of the horizon that are weighed alone
+	misses  [][]weighted // by stretch, sorted
 }
 
 // try is one model with its record.

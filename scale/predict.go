@@ -14,10 +14,10 @@ type Curve struct {
 	Step   time.Duration `json:"step"`  // nanoseconds
 	Values []float64     `json:"values"`
 
-	// How forecasts of the last days did at the distance of the lead, against reacting, which is to expect what there was when one had to launch.
+	// How forecasts of the last days did at the distance of the lead, against reacting, which is to have what was needed when one had to launch.
 	Tried    int     `json:"tried,omitempty"`    // forecasts that were compared
-	Error    float64 `json:"error,omitempty"`    // WAPE of the forecasts, 0 and up
-	Reactive float64 `json:"reactive,omitempty"` // WAPE of reacting
+	Error    float64 `json:"error,omitempty"`    // loss of the forecasts' quantile, 0 and up: see forecast.Accuracy
+	Reactive float64 `json:"reactive,omitempty"` // loss of reacting
 }
 
 // highest is the largest value of the steps that touch the time from from to to, and when its step begins.
