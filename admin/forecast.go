@@ -17,6 +17,7 @@ type Forecast struct {
 	Quantiles   []float64       `json:"quantiles,omitempty"`
 	Actual      []ForecastPoint `json:"actual,omitempty"` // the newest season that was measured
 	Steps       []ForecastStep  `json:"steps,omitempty"`
+	Said        []ForecastStep  `json:"said,omitempty"` // what was expected of the newest season, and a lead beyond, each step a lead before it
 	Accuracy    *Accuracy       `json:"accuracy,omitempty"`
 	Models      []ForecastModel `json:"models,omitempty"` // the heaviest first
 }
@@ -34,11 +35,17 @@ type ForecastStep struct {
 	Values []float64 `json:"values"` // by quantile
 }
 
-// Accuracy is how forecasts of the last two seasons would have done at the distance of the lead, and reacting beside them.
+// Accuracy is how forecasts of the last two seasons would have done at the distance of the lead, and reacting beside them. WAPE is how far the
+// expected value was off; the loss is what being ready for the policy's quantile cost: that part of what was missing, and the rest of
+// what was too much. All by sum of values.
 type Accuracy struct {
-	Tried    int     `json:"tried"`
-	WAPE     float64 `json:"wape"`
-	Reactive float64 `json:"reactive_wape"`
+	Tried        int     `json:"tried"`
+	WAPE         float64 `json:"wape"`
+	Reactive     float64 `json:"reactive_wape"`
+	Loss         float64 `json:"loss"`
+	ReactiveLoss float64 `json:"reactive_loss"`
+	LiveTried    int     `json:"live_tried"` // steps of Said that have come
+	LiveWAPE     float64 `json:"live_wape"`  // of them; 0 of none
 }
 
 // ForecastModel is a model with its part in the forecast, 0 to 1.

@@ -139,7 +139,22 @@ func forecastView(pool string, last *control.Forecasted, horizon, season time.Du
 		return out
 	}
 	out.StepSeconds, out.Quantiles = fc.Step.Seconds(), fc.Quantiles
-	out.Accuracy = &admin.Accuracy{Tried: fc.Recent.Tried, WAPE: fc.Recent.WAPE, Reactive: fc.Recent.Persistence}
+	r := fc.Recent
+	out.Accuracy = &admin.Accuracy{Tried: r.Tried, WAPE: r.WAPE, Reactive: r.Persistence, Loss: r.Loss, ReactiveLoss: r.Reacting}
+	missed, total := 0.0, 0.0
+	for _, s := range last.Said {
+		out.Said = append(out.Said, admin.ForecastStep{Time: s.Time, Point: s.Point, Values: s.Values})
+		i := int(s.Time.Sub(last.Actual.Start) / fc.Step)
+		if i < 0 || i >= len(last.Actual.Values) || math.IsNaN(last.Actual.Values[i]) {
+			continue
+		}
+		out.Accuracy.LiveTried++
+		missed += math.Abs(s.Point - last.Actual.Values[i])
+		total += math.Abs(last.Actual.Values[i])
+	}
+	if total > 0 {
+		out.Accuracy.LiveWAPE = missed / total
+	}
 	for i, v := range fc.Point {
 		if time.Duration(i)*fc.Step >= horizon {
 			break

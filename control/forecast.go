@@ -40,7 +40,15 @@ type Forecasted struct {
 	Err      error
 	Actual   forecast.Series // the history it was made from
 	Lead     time.Duration   // that Forecast.Recent is about
+	Said     []Said          // what this and earlier fits of this process have said, the oldest first, a season of it and what is yet to come
 	curve    scale.Curve
+}
+
+// Said is what was expected of a step when there was just time left to launch for it: nothing that was known later changes it.
+type Said struct {
+	Time   time.Time // when the step begins
+	Point  float64
+	Values []float64 // by quantile of the forecast
 }
 
 // Forecaster fits a pool's forecast anew now and then, beside the loop that reads it.
@@ -106,12 +114,17 @@ func (f *Forecaster) Fit(ctx context.Context, now time.Time) {
 	if ctx.Err() != nil {
 		return
 	}
+	if before := f.last.Load(); before != nil {
+		made.Said = f.said(before.Said, made)
+	} else {
+		made.Said = f.said(nil, made)
+	}
 	why := ""
 	if made.Err != nil {
 		why = made.Err.Error()
 		if before := f.last.Load(); before != nil && before.Forecast != nil {
 			keep := *before
-			keep.Err = made.Err
+			keep.Err, keep.Said = made.Err, made.Said
 			made = &keep
 		}
 	}
@@ -127,6 +140,40 @@ func (f *Forecaster) Fit(ctx context.Context, now time.Time) {
 		}
 	}
 	f.last.Store(made)
+}
+
+// said goes on with what was said before: with the steps from a lead ahead until the next fit's.
+func (f *Forecaster) said(before []Said, m *Forecasted) []Said {
+	old := m.Made.Add(-f.o.Season)
+	var out []Said
+	for _, s := range before {
+		if !s.Time.Before(old) {
+			out = append(out, s)
+		}
+	}
+	fc := m.Forecast
+	if fc == nil {
+		return out
+	}
+	from, to := m.Made.Add(m.Lead-fc.Step), m.Made.Add(m.Lead+f.o.every())
+	if n := len(out); n > 0 && !from.After(out[n-1].Time) {
+		from = out[n-1].Time.Add(1)
+	}
+	for i, v := range fc.Point {
+		at := fc.Start.Add(time.Duration(i) * fc.Step)
+		if !at.Before(to) {
+			break
+		}
+		if at.Before(from) {
+			continue
+		}
+		s := Said{Time: at, Point: v}
+		for q := range fc.Values {
+			s.Values = append(s.Values, fc.Values[q][i])
+		}
+		out = append(out, s)
+	}
+	return out
 }
 
 func (f *Forecaster) make(ctx context.Context, now time.Time) *Forecasted {

@@ -58,4 +58,22 @@ func TestForecasterSeesTheRushComeAndSurvivesAFailure(t *testing.T) {
 	if last := f.Last(); last.Err == nil || f.Curve(now.Add(15*time.Minute)) == nil {
 		t.Error("a failed fit is to be told, and to leave the forecast before")
 	}
+
+	// What was said is kept as it was said: each step once, a lead before it, and nothing of it lost with the failure.
+	failing = false
+	for i := range 8 {
+		f.Fit(t.Context(), now.Add(time.Duration(i+2)*15*time.Minute))
+	}
+	said := f.Last().Said
+	for i, s := range said {
+		if i > 0 && s.Time.Sub(said[i-1].Time) != 15*time.Minute {
+			t.Errorf("said of %v after %v", s.Time, said[i-1].Time)
+		}
+		if rush := s.Time.Sub(start)%season >= 9*time.Hour; rush != (s.Point > 10) || len(s.Values) != 4 || s.Values[2] < s.Point*0.9 {
+			t.Errorf("at %v it said %.1f, %.1f", s.Time, s.Point, s.Values)
+		}
+	}
+	if n := len(said); n < 9 || said[n-1].Time.Before(now.Add(9*15*time.Minute+30*time.Minute-15*time.Minute)) {
+		t.Errorf("it said %d things, to %v", n, said[max(n-1, 0)].Time)
+	}
 }

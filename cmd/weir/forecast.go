@@ -63,6 +63,14 @@ func printForecast(w io.Writer, f *admin.Forecast) {
 	if a := f.Accuracy; a != nil && a.Tried > 0 {
 		lead := time.Duration(f.LeadSeconds * float64(time.Second)).Round(time.Second)
 		fmt.Fprintf(w, "%v ahead it was off by %.1f %% over %d forecasts of the last two seasons; reacting by %.1f %%\n", lead, 100*a.WAPE, a.Tried, 100*a.Reactive)
+		verdict := "as good as reacting, or better"
+		if a.Loss > a.ReactiveLoss {
+			verdict = "worse than reacting, which demotes it"
+		}
+		fmt.Fprintf(w, "being ready for its quantile would have cost %.3g; reacting %.3g: %s\n", a.Loss, a.ReactiveLoss, verdict)
+	}
+	if a := f.Accuracy; a != nil && a.LiveTried > 0 {
+		fmt.Fprintf(w, "what it has said since this Weir started was off by %.1f %% over %d steps\n", 100*a.LiveWAPE, a.LiveTried)
 	}
 	top := 0.0
 	for _, s := range f.Steps {
