@@ -22,6 +22,7 @@ func (a *App) remediesOf(t *tenure, name string, c *config.Pool) control.Remedie
 	if c.Health == nil || len(c.Health.OnFailure) == 0 {
 		return r
 	}
+	r.PerHour = c.Health.RemediesPerHour
 	r.Rules, r.Patience = map[string]health.Remedy{}, map[string]time.Duration{}
 	rules := c.Health.OnFailure
 	for check, one := range rules {

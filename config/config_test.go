@@ -290,6 +290,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 			Timeouts:    PoolTimeouts{of(250 * time.Millisecond), of(24 * time.Hour), of(90 * time.Minute), of(30 * time.Second)},
 			Health: &Health{
 				Path: "/health/ready", Method: "POST", Interval: of(10 * time.Second), Timeout: of(2 * time.Second), Healthy: 1, Unhealthy: 3,
+				RemediesPerHour: 20,
 				OnFailure: map[string]Remedy{
 					"model_loaded": {Do: "reload", Path: "/load", Method: "PUT", Timeout: of(90 * time.Second)}, "memory_ok": {Do: "scale_up", Method: "POST", Timeout: of(time.Minute)},
 					"gpu_available": {Do: "reload", Method: "POST", Exec: []string{"./reload"}, Timeout: of(time.Minute)}, "timeout": {Do: "restart", Method: "POST", Timeout: of(time.Minute)},
@@ -488,7 +489,7 @@ pools:
 		{"ejection", fixed.Ejection, Ejection{5, of(30 * time.Second), of(5 * time.Minute), 10, false}},
 		{"fail_open", fixed.FailOpen, 1},
 		{"drain", fixed.Drain, of(5 * time.Minute)},
-		{"health of targets", *fixed.Health, Health{"/health", "GET", of(15 * time.Second), of(5 * time.Second), 2, 2, Expect{Status: StatusList{200}}, nil}},
+		{"health of targets", *fixed.Health, Health{"/health", "GET", of(15 * time.Second), of(5 * time.Second), 2, 2, Expect{Status: StatusList{200}}, nil, 0}},
 		{"interval of instances", launched.Health.Interval, of(time.Second)},
 		{"liveness", *launched.Liveness, Check{"/health", "GET", of(15 * time.Second), of(5 * time.Second), 2, Expect{Status: StatusList{200}}}},
 		{"warm-up", *launched.Template.WarmUp, WarmUp{Path: "/", Method: "POST", Body: "x", Timeout: of(time.Minute)}},

@@ -211,6 +211,8 @@ type Health struct {
 	// What is done for an instance that fails a check, by the check's name: a field of the answer, which must be true unless
 	// expect.json says otherwise; timeout, when there is no answer; or other. Instances are replaced for all that is not named.
 	OnFailure map[string]Remedy `yaml:"on_failure" example:"{model_loaded: restart}"`
+	// How many remedies may begin within an hour. Default: twice the instances desired, at least 10.
+	RemediesPerHour int `yaml:"remedies_per_hour" jsonschema:"minimum=1"`
 }
 
 // Check is an active liveness check. There is no way back to pass, because

@@ -22,6 +22,7 @@ func (l *Loop) carryOut(s pool.Load, views []fleet.View, now time.Time) {
 		l.blocked = ""
 	}
 	in := plan.Input{Now: now, Desired: l.desired, Waiting: s.Waiting, MaxLaunching: l.o.Scale.MaxLaunching, Backoff: notBefore}
+	grace := l.grace(l.boots)
 	coming := 0
 	in.Instances = slices.Grow(l.planned[:0], len(views))
 	for _, v := range views {
@@ -33,14 +34,14 @@ func (l *Loop) carryOut(s pool.Load, views []fleet.View, now time.Time) {
 			Version: v.Version, Spare: v.Spare, Protected: v.Protected, Placement: v.Placement, Begun: v.Begun, Born: v.Born, Notice: v.Notice,
 		})
 		if v.State == fleet.Unhealthy && len(l.o.Remedies.Rules) > 0 {
-			l.treat(&in.Instances[len(in.Instances)-1], &v, now)
+			l.treat(&in.Instances[len(in.Instances)-1], &v, grace, now)
 		}
 		if !v.Spare && (v.State == fleet.Pending || v.State == fleet.Starting || v.State == fleet.Warming || v.State == fleet.Warm) {
 			coming++
 		}
 	}
 	l.planned = in.Instances
-	l.cured(views)
+	l.cured(views, now)
 	if l.o.Mix != nil {
 		in.Mix = l.o.Mix
 		if f, ok := l.o.Fleet.(interface{ Refused() *plan.Refusals }); ok {

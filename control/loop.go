@@ -84,6 +84,7 @@ type Loop struct {
 	budget   *scale.Budget        // of the moment; nil: as the options have it
 	refresh  *plan.Refresh        // under way, or the last one; nil when there was none
 	treated  map[string]Treatment // what is being done, by instance
+	remedies []time.Time          // that began within the last hour, the oldest first
 	remedied []RemedyCount
 	blocked  string    // why launches are put off, as it was last logged
 	kept     time.Time // when the state was last kept
@@ -100,6 +101,9 @@ type saved struct {
 	Service scale.Sample `json:"service"`
 
 	Refresh *plan.Refresh `json:"refresh,omitempty"`
+
+	Treated  map[string]Treatment `json:"treated,omitempty"`
+	Remedies []time.Time          `json:"remedies,omitempty"`
 }
 
 // New returns a loop that goes on where an earlier Weir stopped.
@@ -113,7 +117,7 @@ func New(o Options) *Loop {
 		if err := json.Unmarshal(b, &s); err != nil {
 			o.Log.Warn("the scaling state of an earlier run is not readable; starting afresh", "pool", o.Pool.Name, "error", err)
 		} else {
-			l.desired, l.service, l.refresh = s.Desired, s.Service, s.Refresh
+			l.desired, l.service, l.refresh, l.treated, l.remedies = s.Desired, s.Service, s.Refresh, s.Treated, s.Remedies
 			l.decider.Restore(s.Decider)
 		}
 	}
@@ -256,7 +260,7 @@ func (l *Loop) record(d scale.Decision, changed bool) {
 }
 
 func (l *Loop) state() ([]byte, error) {
-	return json.Marshal(saved{l.desired, l.decider.State(), l.service, l.refresh})
+	return json.Marshal(saved{l.desired, l.decider.State(), l.service, l.refresh, l.treated, l.remedies})
 }
 
 func (l *Loop) save() { l.saveBy(l.o.Journal.save) }
