@@ -55,7 +55,7 @@ var (
 // NewJournal prepares the database.
 func NewJournal(db *bolt.DB) (*Journal, error) {
 	err := db.Update(func(tx *bolt.Tx) error {
-		for _, b := range [][]byte{decisionsBucket, recordsBucket, statesBucket} {
+		for _, b := range [][]byte{decisionsBucket, recordsBucket, statesBucket, eventsBucket} {
 			if _, err := tx.CreateBucketIfNotExists(b); err != nil {
 				return err
 			}

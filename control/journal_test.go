@@ -1,9 +1,13 @@
 package control
 
 import (
+	"fmt"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
+
+	bolt "go.etcd.io/bbolt"
 
 	"github.com/weirlb/weir/scale"
 )
@@ -41,5 +45,49 @@ func TestTheNewestDecisionsAreKept(t *testing.T) {
 				t.Errorf("%+v: number %d is of %v, want %v", c, i, d.Time, want)
 			}
 		}
+	}
+}
+
+func TestEventsOfAFrequentKindPushOutNoOther(t *testing.T) {
+	db, err := bolt.Open(filepath.Join(t.TempDir(), "weir.db"), 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	j, err := NewJournal(db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := j.KeepEvents(map[string][][]byte{"spot": {[]byte("taken back")}}); err != nil {
+		t.Fatal(err)
+	}
+	var many [][]byte
+	for i := range 3*eventsKept + 7 {
+		many = append(many, fmt.Append(nil, i))
+	}
+	for _, part := range [][][]byte{many[:10], many[10 : eventsKept+3], many[eventsKept+3:]} {
+		if err := j.KeepEvents(map[string][][]byte{"instance": part}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	read := func(wanted []string, most int) (out []string) {
+		n := map[string]int{}
+		if err := j.Events(wanted, func(kind string, text []byte) (bool, error) {
+			out = append(out, kind+" "+string(text))
+			n[kind]++
+			return n[kind] < most, nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	if got := read(nil, 2); !slices.Equal(got, []string{"instance 3006", "instance 3005", "spot taken back"}) {
+		t.Errorf("the newest two of each kind are %q", got)
+	}
+	if got := read([]string{"spot", "nothing"}, 5); !slices.Equal(got, []string{"spot taken back"}) {
+		t.Errorf("of two kinds there are %q", got)
+	}
+	if got := read([]string{"instance"}, 1<<20); len(got) != eventsKept {
+		t.Errorf("%d are kept, want %d", len(got), eventsKept)
 	}
 }

@@ -105,8 +105,10 @@ func (f *Fleet) leave(in *instance, why string) {
 func (f *Fleet) hold(in *instance, on Transition, from, to Place, why string) bool {
 	now := time.Now()
 	var waits []Wait
+	var names []string
 	for _, h := range f.options().Hooks {
 		if h.On == on {
+			names = append(names, fmt.Sprintf("%s for %v at most", h.Name, h.Timeout))
 			waits = append(waits, Wait{Hook: h.Name, Token: rand.Text(), Since: now, Until: now.Add(h.Timeout)})
 		}
 	}
@@ -121,6 +123,7 @@ func (f *Fleet) hold(in *instance, on Transition, from, to Place, why string) bo
 	} else {
 		f.enter(in, TerminatingWait, why)
 	}
+	f.happened(in, HookMoved, "", fmt.Sprintf("waits for its %s hooks: %s", on, strings.Join(names, ", ")))
 	return true
 }
 
@@ -249,6 +252,7 @@ func (f *Fleet) settle(in *instance, token string, result Result, why string) {
 		return
 	}
 	f.log.Info("lifecycle hook", "pool", in.Pool, "instance", in.ID, "hook", w.Hook, "result", result, "why", why)
+	f.happened(in, HookMoved, "", fmt.Sprintf("its hook %s ended with %s: %s", w.Hook, result, why))
 	if err := f.write(in); err != nil {
 		f.log.Warn("the result of a hook could not be recorded", "instance", in.ID, "hook", w.Hook, "error", err)
 	}

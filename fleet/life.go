@@ -468,7 +468,12 @@ func (f *Fleet) enter(in *instance, s State, why string) {
 
 func (f *Fleet) tell(in *instance, s State, why string) {
 	f.log.Info("instance", "pool", in.Pool, "instance", in.ID, "state", s, "why", why)
+	f.happened(in, StateChanged, s, why)
+}
+
+// happened tells whoever wants to know.
+func (f *Fleet) happened(in *instance, kind EventKind, s State, why string) {
 	if f.changed != nil {
-		f.changed(Event{Time: time.Now(), Pool: in.Pool, Instance: in.ID, State: s, Why: why})
+		f.changed(Event{Time: time.Now(), Pool: in.Pool, Instance: in.ID, State: s, Kind: kind, Why: why})
 	}
 }

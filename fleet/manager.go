@@ -53,14 +53,26 @@ type Options struct {
 // Backoff spaces out launches after instances that failed before they were ready: Initial, doubled each time, up to Max.
 type Backoff struct{ Initial, Max time.Duration }
 
-// Event tells of an instance's change of state.
+// Event tells of something that happened to an instance.
 type Event struct {
 	Time     time.Time
 	Pool     string
 	Instance string
 	State    State
+	Kind     EventKind
 	Why      string
 }
+
+// EventKind is what an Event is about.
+type EventKind string
+
+// The kinds of events.
+const (
+	StateChanged    EventKind = ""         // it is in State now
+	SpotNotice      EventKind = "spot"     // its provider takes it back, may do so, or has done so
+	CapacityRefused EventKind = "capacity" // there was no such machine
+	HookMoved       EventKind = "hook"     // it began to wait for a lifecycle hook, or one has its result
+)
 
 // Fleet holds the instances of one pool. All methods may be called from any goroutine.
 type Fleet struct {

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/weirlb/weir/fleet/plan"
@@ -81,7 +82,7 @@ func (f *Fleet) noticed(notices map[string]plan.Notice, now time.Time) {
 			f.lives.Go(func() { f.countCut(in, n.Deadline) })
 		}
 		f.log.Warn("a notice for an instance", "pool", in.Pool, "instance", in.ID, "placement", in.Placement.String(), "notice", n.String())
-		f.changed(Event{Time: now, Pool: in.Pool, Instance: in.ID, State: in.State, Why: n.String()})
+		f.happened(in, SpotNotice, "", n.String())
 	}
 }
 
@@ -98,23 +99,29 @@ func (f *Fleet) countCut(in *instance, deadline time.Time) {
 	case <-t.C:
 	}
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	if in.State == Gone {
-		return
+	n := 0
+	if in.State != Gone {
+		n = f.inFlight(in)
 	}
-	if n := f.inFlight(in); n > 0 {
-		in.cut = true
-		f.spot.Cut += uint64(n)
+	in.cut = in.cut || n > 0
+	f.spot.Cut += uint64(n)
+	f.mu.Unlock()
+	if n > 0 {
 		f.log.Error("an instance is taken back with requests in flight", "pool", in.Pool, "instance", in.ID, "in_flight", n)
+		f.happened(in, SpotNotice, "", fmt.Sprintf("is taken back with %d requests in flight", n))
 	}
 }
 
 // taken counts an instance that ended before it was taken back.
 func (f *Fleet) taken(in *instance) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	if in.notice.Kind == plan.Interruption && !in.cut {
+	drained := in.notice.Kind == plan.Interruption && !in.cut
+	if drained {
 		f.spot.Drained++
+	}
+	f.mu.Unlock()
+	if drained {
+		f.happened(in, SpotNotice, "", "had drained before it was taken back")
 	}
 }
 

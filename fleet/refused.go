@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/weirlb/weir/fleet/plan"
@@ -13,6 +14,7 @@ func (f *Fleet) refuse(in *instance, err error) {
 	in.why = err.Error()
 	f.mu.Unlock()
 	f.log.Warn("an instance was refused", "pool", in.Pool, "instance", in.ID, "placement", in.Placement.String(), "not again before", until, "why", err)
+	f.happened(in, CapacityRefused, Pending, fmt.Sprintf("no machine for %s: %v; not asked for again before %s", in.Placement, err, until.UTC().Format(time.TimeOnly+" UTC")))
 }
 
 // Refused is where capacity was refused lately, for the next plan. The caller may keep it.

@@ -108,6 +108,7 @@ func (p *Predict) Propose(obs *Observation) Proposal {
 	p.judge(c)
 	switch {
 	case p.demoted:
+		out.Demoted = true
 		out.Why = fmt.Sprintf("demoted, its error of %.3g is not below the %.3g of reacting; would be %s", c.Error, c.Reactive, out.Why)
 	case p.o.ForecastOnly:
 		out.Why = "forecast_only; would be " + out.Why

@@ -102,6 +102,7 @@ type Proposal struct {
 	Neutral bool   `json:"neutral,omitempty"` // the policy knows its data and asks for nothing now; with AWS's combination it has no vote
 	Floor   bool   `json:"floor,omitempty"`   // Desired only raises what the others ask for, and never lowers it
 	Max     int    `json:"max,omitempty"`     // with Floor: the pool's max is at least this while the proposal stands
+	Demoted bool   `json:"demoted,omitempty"` // the policy only says what it would do, because its forecasts were worse than reacting
 	Why     string `json:"why"`               // the arithmetic in words: "ceil(12 waiting / 5 each) = 3"
 }
 

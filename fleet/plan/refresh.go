@@ -49,6 +49,8 @@ type Refresh struct {
 	Reached int       `json:"reached"`           // checkpoints up to this percentage are behind it
 	Until   time.Time `json:"until,omitzero"`    // end of a pause
 	Percent int       `json:"percent"`           // replaced
+	Done    int       `json:"done"`              // ready instances of the version that is wanted
+	Of      int       `json:"of"`                // instances there are to be
 	Batch   int       `json:"batch,omitempty"`   // instances that are being replaced; 0 between two batches
 	Since   time.Time `json:"since,omitzero"`    // begin of the batch
 	Left    int       `json:"left,omitempty"`    // instances of other versions that are to be left when the batch is done
@@ -96,7 +98,7 @@ type Moves struct {
 func (r *Refresh) Step(o RefreshOptions, in *Input, h Health) Moves {
 	o.fill()
 	c := r.census(in)
-	r.Percent = percent(c.current, in.Desired)
+	r.Percent, r.Done, r.Of = percent(c.current, in.Desired), min(c.current, in.Desired), in.Desired
 	if r.State == Refreshing || r.State == AtCheck || r.State == Baking {
 		if why := o.verdict(h, r, in.Now); why != "" {
 			r.fail(o, why, in.Now)
