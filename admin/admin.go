@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/weirlb/weir/measure"
@@ -87,7 +88,8 @@ type Options struct {
 	// kept. A zero time is now.
 	Record func(pool string, at time.Time) (any, error)
 	// Forecast tells what a pool's load is expected to be; a horizon of 0 is a season. nil: nobody forecasts.
-	Forecast func(pool string, horizon time.Duration) (*Forecast, error)
+	Forecast  func(pool string, horizon time.Duration) (*Forecast, error)
+	Chronicle Chronicle // nil: events are kept in memory alone, the newest ones
 	// History answers Prometheus's API below /api/v1; nil: there is none.
 	History http.Handler
 	Token   string // what every request must present; "" admits those that reach Weir under a loopback name
@@ -98,7 +100,8 @@ type Options struct {
 
 // Event is something that happened.
 type Event struct {
-	Type    string    `json:"type"` // decision, instance, target or notice
+	ID      string    `json:"id,omitempty"` // of this event alone; Publish gives it
+	Type    string    `json:"type"`         // see [EventSpot] and those beside it
 	Time    time.Time `json:"time"`
 	Pool    string    `json:"pool,omitempty"`
 	Subject string    `json:"subject,omitempty"` // the id of what it happened to
@@ -114,6 +117,9 @@ type Server struct {
 	hub     *hub
 	history *history
 	tally   tally
+	fresh   fresh
+
+	unwritten bool // the last write failed; guarded by fresh.writes
 }
 
 //go:embed dashboard/*.html dashboard/*.css dashboard/*.js dashboard/*.svg dashboard/lib
@@ -144,7 +150,10 @@ func (s *Server) Publish(e Event) {
 	if d, ok := e.Data.(scale.Decision); ok {
 		s.tally.add(d)
 	}
-	s.hub.publish(e)
+	e = s.hub.publish(e)
+	if s.o.Chronicle != nil && e.Type != EventDecision {
+		s.fresh.add(e)
+	}
 }
 
 // Run keeps the history, sends the status each second and tells of targets that changed their state, until ctx ends. Then it ends all streams, so that an
@@ -153,6 +162,9 @@ func (s *Server) Run(ctx context.Context) {
 	t := time.NewTicker(time.Second)
 	defer t.Stop()
 	defer s.hub.close()
+	var writer sync.WaitGroup
+	writer.Go(func() { s.chronicle(ctx) })
+	defer writer.Wait()
 	var before Status
 	for {
 		st := s.o.Source.Status()

@@ -53,6 +53,7 @@ func (s *Server) routes(page fs.FS) http.Handler {
 		}
 		answer(w, s.o.Costs())
 	})
+	m.HandleFunc("GET /v1/journal", s.getJournal)
 	m.HandleFunc("GET /v1/pools/{pool}/forecast", s.getForecast)
 	m.HandleFunc("GET /v1/pools/{pool}/instances", s.getInstances)
 	m.HandleFunc("GET /v1/pools/{pool}/instances/{id}", s.getInstances)

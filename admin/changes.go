@@ -18,7 +18,7 @@ func changes(before, after Status) []Event {
 				continue
 			}
 			out = append(out, Event{
-				Type: "target", Time: t.Since, Pool: p.Name, Subject: t.ID, Text: turned(state, t),
+				Type: EventTarget, Time: t.Since, Pool: p.Name, Subject: t.ID, Text: turned(state, t),
 				Data: map[string]string{"from": state, "state": t.State},
 			})
 		}

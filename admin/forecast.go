@@ -13,13 +13,24 @@ type Forecast struct {
 	Made        time.Time       `json:"made,omitzero"`
 	Why         string          `json:"why,omitempty"` // there is no forecast, or none that is newer
 	LeadSeconds float64         `json:"lead_s"`
+	Season      float64         `json:"season_s,omitempty"` // after which the load repeats
 	StepSeconds float64         `json:"step_s,omitempty"`
 	Quantiles   []float64       `json:"quantiles,omitempty"`
-	Actual      []ForecastPoint `json:"actual,omitempty"` // the newest season that was measured
+	Actual      []ForecastPoint `json:"actual,omitempty"` // the newest season that was measured, up to now
+	Past        []ForecastStep  `json:"past,omitempty"`   // what the forecasts then in force said of that season, without Point
 	Steps       []ForecastStep  `json:"steps,omitempty"`
 	Said        []ForecastStep  `json:"said,omitempty"` // what was expected of the newest season, and a lead beyond, each step a lead before it
 	Accuracy    *Accuracy       `json:"accuracy,omitempty"`
 	Models      []ForecastModel `json:"models,omitempty"` // the heaviest first
+	Policy      *ForecastPolicy `json:"policy,omitempty"` // what follows from it; nil before the first decision
+}
+
+// ForecastPolicy is what the predict policy makes of the forecast, by the newest decision.
+type ForecastPolicy struct {
+	Mode    string `json:"mode"` // forecast_and_scale, or forecast_only: it acts on nothing
+	Desired int    `json:"desired"`
+	Demoted bool   `json:"demoted"` // it acts on nothing, because reacting does better
+	Why     string `json:"why"`     // the arithmetic, or why there is none
 }
 
 // ForecastPoint is a value that was measured.
@@ -31,7 +42,7 @@ type ForecastPoint struct {
 // ForecastStep is what is expected from Time on for a step.
 type ForecastStep struct {
 	Time   time.Time `json:"time"`
-	Point  float64   `json:"point"`
+	Point  float64   `json:"point,omitempty"`
 	Values []float64 `json:"values"` // by quantile
 }
 

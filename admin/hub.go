@@ -43,25 +43,25 @@ func newHub() *hub {
 	return h
 }
 
-// publish sends an event and keeps it.
-func (h *hub) publish(e Event) {
-	data, err := json.Marshal(e)
-	if err != nil { // the data cannot be told; the event still can
-		e.Data = nil
-		if data, err = json.Marshal(e); err != nil {
-			return
-		}
-	}
+// publish sends an event and keeps it. It returns the event as it was sent, with its id.
+func (h *hub) publish(e Event) Event {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.seq++
-	m := message{seq: h.seq, wire: fmt.Appendf(nil, "event: %s\nid: %s-%d\ndata: %s\n\n", eventName(e.Type), h.run, h.seq, data)}
+	e.ID = fmt.Sprintf("%s-%d", h.run, h.seq)
+	data, err := json.Marshal(e)
+	if err != nil { // the data cannot be told; the event still can
+		e.Data = nil
+		data, _ = json.Marshal(e)
+	}
+	m := message{seq: h.seq, wire: fmt.Appendf(nil, "event: %s\nid: %s\ndata: %s\n\n", eventName(e.Type), e.ID, data)}
 	if len(h.backlog) == backlogKept {
 		copy(h.backlog, h.backlog[1:])
 		h.backlog = h.backlog[:backlogKept-1]
 	}
 	h.backlog = append(h.backlog, m)
 	h.send(m)
+	return e
 }
 
 // eventName keeps a type on its line.

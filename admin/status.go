@@ -66,9 +66,11 @@ type Pool struct {
 	Scale           *Scale          `json:"scale"`
 	Instances       []Instance      `json:"instances"`
 	Boot            *Boot           `json:"boot_s,omitempty"`
-	Version         int             `json:"version,omitempty"` // of the template that new instances are launched from
-	Refresh         *plan.Refresh   `json:"refresh,omitempty"` // under way, or the last one
-	Cost            *money.Report   `json:"cost,omitempty"`    // nil without prices
+	WarmPool        *WarmPool       `json:"warm_pool,omitempty"` // nil when the pool keeps none
+	Forecast        string          `json:"forecast,omitempty"`  // the metric that a predict policy forecasts; "" without
+	Version         int             `json:"version,omitempty"`   // of the template that new instances are launched from
+	Refresh         *plan.Refresh   `json:"refresh,omitempty"`   // under way, or the last one
+	Cost            *money.Report   `json:"cost,omitempty"`      // nil without prices
 	LaunchesBlocked *Blocked        `json:"launches_blocked,omitempty"`
 	LastDecision    *scale.Decision `json:"last_decision,omitempty"`
 }
@@ -141,6 +143,17 @@ type Scale struct {
 	Standby   int `json:"standby,omitempty"`   // taken out of service by hand
 
 	Grace Grace `json:"grace"`
+}
+
+// WarmPool is how many instances are prepared beside those that serve.
+type WarmPool struct {
+	State     string `json:"state"`        // stopped, hibernated or running
+	Prepared  int    `json:"prepared"`     // in the warm pool
+	Preparing int    `json:"preparing"`    // on their way there
+	Wanted    int    `json:"wanted"`       // that there should be now
+	Min       int    `json:"min"`          // that are kept at any capacity
+	Most      int    `json:"max_prepared"` // prepared and serving together, above which no more are prepared than Min
+	Reuse     bool   `json:"reuse"`        // scale-in sends instances back to it
 }
 
 // Grace is how long after its launch an instance that fails its checks is not replaced.

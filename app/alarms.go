@@ -144,7 +144,7 @@ func (a *App) poolMetric(lp *livePool, name string, now time.Time) (float64, boo
 // alarmed tells the page of an alarm's change of state.
 func (a *App) alarmed(c control.AlarmChange) {
 	a.web.Publish(admin.Event{
-		Type: "notice", Time: c.Time, Pool: c.Pool, Subject: c.Alarm,
+		Type: admin.EventAlarm, Time: c.Time, Pool: c.Pool, Subject: c.Alarm,
 		Text: fmt.Sprintf("alarm %s is %s, was %s: %s", c.Alarm, c.State, c.Previous, c.Reason), Data: c,
 	})
 }

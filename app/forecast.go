@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"slices"
 	"strconv"
 	"time"
 
 	"github.com/weirlb/weir/admin"
 	"github.com/weirlb/weir/config"
 	"github.com/weirlb/weir/control"
+	"github.com/weirlb/weir/measure"
 	"github.com/weirlb/weir/scale"
 )
 
@@ -119,20 +121,74 @@ func (a *App) Forecast(pool string, horizon time.Duration) (*admin.Forecast, err
 	if last == nil {
 		return &admin.Forecast{Pool: pool, Metric: f.of.Measured(), Why: "the first fit is under way"}, nil
 	}
-	return forecastView(pool, last, cmp.Or(horizon, time.Duration(f.of.Season)), time.Duration(f.of.Season)), nil
+	season, step := time.Duration(f.of.Season), time.Duration(f.of.Step)
+	out := forecastView(pool, last, cmp.Or(horizon, season))
+	out.Season, out.StepSeconds = season.Seconds(), step.Seconds()
+	out.Policy = s.foresight(f.of)
+	a.compare(s, pool, f, out, time.Now())
+	return out, nil
 }
 
-func forecastView(pool string, last *control.Forecasted, horizon, season time.Duration) *admin.Forecast {
+// foresight is what the predict policy said last; nil: nothing yet.
+func (s *scaling) foresight(of config.PredictPolicy) *admin.ForecastPolicy {
+	_, d, _ := s.loop.Last()
+	name := scale.NewPredict(of.Options()).Name()
+	for _, p := range d.Proposals {
+		if p.Policy == name {
+			return &admin.ForecastPolicy{Mode: of.Mode, Desired: p.Desired, Demoted: p.Demoted, Why: p.Why}
+		}
+	}
+	return nil
+}
+
+// forecastSeries is what the forecast in force said of each moment, in the history.
+const forecastSeries = "weir_forecast"
+
+// compare adds what was measured in the last season, and what had been forecast for it. What cannot be read is left out: the forecast stands without.
+func (a *App) compare(s *scaling, pool string, f *foresight, out *admin.Forecast, now time.Time) {
+	step, season := time.Duration(f.of.Step), time.Duration(f.of.Season)
+	ctx, cancel := context.WithTimeout(s.ctx, comparePatience)
+	defer cancel()
+	to := now.Truncate(step)
+	from := to.Add(-season)
+	read := func(query string) []measure.Point {
+		points, err := s.tenure.read(ctx, query, from.Add(step), to, step)
+		if err != nil {
+			a.log.Debug("what a forecast is compared with could not be read", "pool", pool, "error", err)
+		}
+		return points
+	}
+	for _, p := range read(forecastQuery(pool, &f.of)) {
+		if finite(p.Value) {
+			out.Actual = append(out.Actual, admin.ForecastPoint{Time: p.Time.Add(-step), Value: p.Value}) // a step's value is that at its end
+		}
+	}
+	past := map[time.Time][]float64{}
+	for i, q := range out.Quantiles {
+		query := fmt.Sprintf("avg_over_time(%s{pool=%s,quantile=%s}[%ds])", forecastSeries, strconv.Quote(pool), strconv.Quote(number(q)), int(step.Seconds()))
+		for _, p := range read(query) {
+			if at := p.Time.Add(-step); len(past[at]) == i && finite(p.Value) {
+				past[at] = append(past[at], p.Value)
+			}
+		}
+	}
+	for at, values := range past {
+		if len(values) == len(out.Quantiles) { // the policy may have had other ones before
+			out.Past = append(out.Past, admin.ForecastStep{Time: at, Values: values})
+		}
+	}
+	slices.SortFunc(out.Past, func(a, b admin.ForecastStep) int { return a.Time.Compare(b.Time) })
+}
+
+// comparePatience is how long it may take to read the past: somebody waits for the answer.
+const comparePatience = 5 * time.Second
+
+func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
+
+func forecastView(pool string, last *control.Forecasted, horizon time.Duration) *admin.Forecast {
 	out := &admin.Forecast{Pool: pool, Metric: last.Metric, Made: last.Made, LeadSeconds: last.Lead.Seconds()}
 	if last.Err != nil {
 		out.Why = last.Err.Error()
-	}
-	if h := last.Actual.Last(season); h.Step > 0 {
-		for i, v := range h.Values {
-			if !math.IsNaN(v) && !math.IsInf(v, 0) {
-				out.Actual = append(out.Actual, admin.ForecastPoint{Time: h.Start.Add(time.Duration(i) * h.Step), Value: v})
-			}
-		}
 	}
 	fc := last.Forecast
 	if fc == nil {

@@ -141,6 +141,12 @@ func (r *recorder) pool(lp *livePool) {
 		}
 		return
 	}
+	if f := scaled.forecast.Load(); f != nil {
+		quantiles, values, _ := f.At(r.now)
+		for i, q := range quantiles {
+			r.add(forecastSeries, measure.Gauge, values[i], "pool", lp.name, "quantile", number(q))
+		}
+	}
 	for _, v := range scaled.fleet.Instances(r.now) {
 		r.metrics("weir_instance_", "instance", lp.name, v.ID)
 		r.add("weir_instance_in_flight", measure.Gauge, float64(v.InFlight), "pool", lp.name, "instance", v.ID)

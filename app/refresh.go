@@ -24,7 +24,7 @@ func refreshOptions(r config.Refresh) control.RefreshOptions {
 
 // refreshed tells of a step of a pool's instance refresh.
 func (a *App) refreshed(pool string, r plan.Refresh) {
-	a.web.Publish(admin.Event{Type: "refresh", Time: time.Now(), Pool: pool, Text: fmt.Sprintf("instance refresh to version %d: %s", r.To, r.Why), Data: r})
+	a.web.Publish(admin.Event{Type: admin.EventRefresh, Time: time.Now(), Pool: pool, Text: fmt.Sprintf("instance refresh to version %d: %s", r.To, r.Why), Data: r})
 }
 
 // Refresh begins, cancels or rolls back a pool's instance refresh. It implements admin.Operator.

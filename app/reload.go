@@ -43,7 +43,7 @@ func (a *App) reload() error {
 	}
 	a.loaded = loaded
 	a.watch(c)
-	a.web.Publish(admin.Event{Type: "notice", Text: "the config was loaded again"})
+	a.web.Publish(admin.Event{Type: admin.EventNotice, Text: "the config was loaded again"})
 	return nil
 }
 

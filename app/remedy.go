@@ -66,7 +66,7 @@ func (a *App) reloadInstance(ctx context.Context, r config.Remedy, pool, instanc
 
 // remedied tells the page of a remedy that begins.
 func (a *App) remedied(pool, instance string, t control.Treatment) {
-	a.web.Publish(admin.Event{Type: "remedy", Time: t.Since, Pool: pool, Subject: instance, Text: t.Why, Data: t})
+	a.web.Publish(admin.Event{Type: admin.EventRemedy, Time: t.Since, Pool: pool, Subject: instance, Text: t.Why, Data: t})
 }
 
 // namedChecks are the fields of an answer that have a remedy, with what they must be.

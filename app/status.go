@@ -141,6 +141,14 @@ func (s *scaling) status(p *admin.Pool, c *config.Pool, now time.Time) {
 	if b := s.fleet.Boots(); b.Count > 0 {
 		p.Boot = &admin.Boot{P50: b.P50, P90: b.P90, Count: b.Count}
 	}
+	if w := warmPool(c); w.On {
+		p.WarmPool = &admin.WarmPool{
+			State: c.WarmPool.State, Prepared: p.Scale.Warm, Preparing: p.Scale.Preparing, Wanted: w.Size(desired), Min: w.Min, Most: w.Most, Reuse: w.Reuse,
+		}
+	}
+	if f := predictionOf(c); f != nil {
+		p.Forecast = f.Measured()
+	}
 	p.Version, p.Refresh = s.fleet.Version(), s.loop.LastRefresh()
 	if until, why := s.fleet.Blocked(); now.Before(until) {
 		p.LaunchesBlocked = &admin.Blocked{Until: until, Why: why}

@@ -12,7 +12,6 @@ import (
 
 	"github.com/weirlb/weir/admin"
 	"github.com/weirlb/weir/config"
-	"github.com/weirlb/weir/fleet"
 	"github.com/weirlb/weir/listen/certs"
 	"github.com/weirlb/weir/measure/history"
 	"github.com/weirlb/weir/pool"
@@ -46,7 +45,7 @@ func newWeb(a *App, c config.Admin, given *Inheritance) (*web, error) {
 	}
 	w.Server = admin.New(admin.Options{
 		Source: a, Operator: a, Keeper: a, Logs: a.readLog, Pusher: a,
-		Alarms: a.alarms, Costs: a.Costs, Record: a.Record, Forecast: a.Forecast, History: history.Handler(a.kept.Load),
+		Alarms: a.alarms, Costs: a.Costs, Record: a.Record, Forecast: a.Forecast, Chronicle: chronicle{a}, History: history.Handler(a.kept.Load),
 		Token: c.Token, Known: c.TLS.ClientCA != "", Version: a.o.Version, Log: a.log,
 	})
 	w.http = &http.Server{
@@ -115,17 +114,8 @@ func (w *web) close() {
 // decided tells the page of a decision that changed a pool's capacity.
 func (a *App) decided(d scale.Decision) {
 	a.web.Publish(admin.Event{
-		Type: "decision", Time: d.Time, Pool: d.Pool, Text: fmt.Sprintf("%d to %d instances: %s", d.Previous, d.Desired, d.Why), Data: d,
+		Type: admin.EventDecision, Time: d.Time, Pool: d.Pool, Text: fmt.Sprintf("%d to %d instances: %s", d.Previous, d.Desired, d.Why), Data: d,
 	})
-}
-
-// instanceChanged tells the page of an instance's change of state.
-func (a *App) instanceChanged(e fleet.Event) {
-	text := "is " + string(e.State)
-	if e.Why != "" {
-		text += ": " + e.Why
-	}
-	a.web.Publish(admin.Event{Type: "instance", Time: e.Time, Pool: e.Pool, Subject: e.Instance, Text: text, Data: map[string]any{"state": e.State}})
 }
 
 // Drain gives a target nothing new, or takes that back. It implements admin.Operator.
@@ -183,7 +173,7 @@ func (a *App) override(name, id, text string, change func(*pool.Override)) error
 		return err
 	}
 	a.log.Info("target", "pool", name, "target", id, "why", "by hand: "+text)
-	a.web.Publish(admin.Event{Type: "target", Time: time.Now(), Pool: name, Subject: id, Text: "by hand: " + text})
+	a.web.Publish(admin.Event{Type: admin.EventTarget, Time: time.Now(), Pool: name, Subject: id, Text: "by hand: " + text})
 	return nil
 }
 
@@ -199,7 +189,7 @@ func (a *App) Scale(pool string, desired int, forTime time.Duration) error {
 	}
 	if desired < 0 {
 		scaled.loop.Auto()
-		a.web.Publish(admin.Event{Type: "notice", Pool: pool, Text: "scaled by its policies again"})
+		a.web.Publish(admin.Event{Type: admin.EventNotice, Pool: pool, Text: "scaled by its policies again"})
 		return nil
 	}
 	var until time.Time
@@ -210,7 +200,7 @@ func (a *App) Scale(pool string, desired int, forTime time.Duration) error {
 		return err
 	}
 	a.log.Info("capacity set by hand", "pool", pool, "desired", desired, "until", until)
-	a.web.Publish(admin.Event{Type: "notice", Pool: pool, Text: fmt.Sprintf("set to %d by hand", desired)})
+	a.web.Publish(admin.Event{Type: admin.EventNotice, Pool: pool, Text: fmt.Sprintf("set to %d by hand", desired)})
 	return nil
 }
 

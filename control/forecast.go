@@ -88,6 +88,23 @@ func (f *Forecaster) Curve(now time.Time) *scale.Curve {
 	return &c
 }
 
+// At is what the newest fit says of a time, by its quantiles. ok is false when it says nothing of that time.
+func (f *Forecaster) At(t time.Time) (quantiles, values []float64, ok bool) {
+	last := f.last.Load()
+	if last == nil || last.Forecast == nil || t.Before(last.Forecast.Start) {
+		return nil, nil, false
+	}
+	fc := last.Forecast
+	i := int(t.Sub(fc.Start) / fc.Step)
+	if i >= len(fc.Point) {
+		return nil, nil, false
+	}
+	for q := range fc.Quantiles {
+		values = append(values, fc.Values[q][i])
+	}
+	return fc.Quantiles, values, true
+}
+
 // Run fits until ctx ends.
 func (f *Forecaster) Run(ctx context.Context) {
 	t := time.NewTicker(f.o.every())

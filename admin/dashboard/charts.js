@@ -168,7 +168,7 @@ function highest(times, columns, from) {
 }
 
 // A quiet line lies at the bottom, not in the middle of an empty scale.
-function nice(max) {
+export function nice(max) {
   if (!(max > 0)) return 1;
   const unit = 10 ** Math.floor(Math.log10(max * 1.05));
   for (const step of [1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10]) if (step * unit >= max * 1.02) return step * unit;

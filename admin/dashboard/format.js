@@ -57,4 +57,10 @@ const full = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle
 export const time = (iso) => clock.format(new Date(iso));
 export const fullTime = (iso) => full.format(new Date(iso));
 
+/** The time of day, and before it the day when that is not today. */
+export const when = (iso) => {
+  const d = new Date(iso);
+  return d.toDateString() === new Date().toDateString() ? time(iso) : `${d.toLocaleDateString('en-GB', { day: 'numeric', month: 'short' })} ${time(iso)}`;
+};
+
 export const plural = (n, noun) => `${num(n)} ${noun}${n === 1 ? '' : 's'}`;

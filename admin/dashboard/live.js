@@ -2,6 +2,9 @@
 
 const QUIET = 4000; // milliseconds without a status, which comes each second, after which the stream counts as lost
 
+/** The types of events. */
+export const KINDS = ['spot', 'capacity', 'remedy', 'hook', 'refresh', 'alarm', 'decision', 'instance', 'target', 'notice'];
+
 /**
  * Listens to /v1/events. on.status and on.event get what arrived; on.up is called when the stream is there,
  * with true when it was there before; on.down when it is lost, with what a person can do about it or ''.
@@ -41,7 +44,7 @@ export function listen(on) {
     watchdog = setTimeout(again, QUIET);
     source.onerror = again;
     source.addEventListener('status', (e) => { alive(); on.status(JSON.parse(e.data)); });
-    for (const type of ['decision', 'instance', 'target', 'notice']) {
+    for (const type of KINDS) {
       source.addEventListener(type, (e) => on.event({ ...JSON.parse(e.data), id: e.lastEventId }));
     }
   }

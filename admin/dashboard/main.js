@@ -9,7 +9,7 @@ import { showPools } from './pools.js';
 const $ = (id) => document.getElementById(id);
 const charts = new Charts($('charts'));
 const decisions = new Decisions($('decisions'), $('no-decisions'));
-const log = new Log($('log'), $('no-log'));
+const log = new Log($('log'), $('no-log'), $('log-kinds'));
 let last = null; // the newest status
 
 $('no-charts').hidden = Boolean(window.uPlot);
@@ -89,9 +89,11 @@ function link(state, words) {
 // What this page missed: before it was opened, or while the connection was lost.
 async function catchUp() {
   try {
-    const [h, d] = await Promise.all([get('v1/history'), get('v1/decisions?changed=true&limit=60')]);
+    const kept = ['spot,capacity,remedy,hook,refresh,alarm,notice', 'instance,target'].map((t) => get(`v1/journal?limit=300&type=${t}`));
+    const [h, d, ...past] = await Promise.all([get('v1/history'), get('v1/decisions?changed=true&limit=60'), ...kept]);
     charts.load(h);
     decisions.add(...d.decisions);
+    log.add(...past.flatMap((p) => p.events), ...d.decisions.map((x) => ({ type: 'decision', time: x.time, pool: x.pool, text: x.why, data: x })));
   } catch (e) {
     console.warn('weir: the history did not come:', e.message);
   }

@@ -1,6 +1,8 @@
 // One card for each pool: how large it should be and is, its instances with their slots, its targets, why it is as it is.
 import { failed } from './charts.js';
 import { attr, el, keyed, text } from './dom.js';
+import { Refresh, Warm } from './capacity.js';
+import { Forecast } from './forecast.js';
 import { age, bytes, num, plural, secs, time } from './format.js';
 
 const LOADING = ['pending', 'pending:wait', 'starting', 'warming'];
@@ -29,17 +31,20 @@ function card(p) {
     el('thead', {}, el('tr', {}, ...['target', 'state', 'in flight', 'requests', 'failed'].map((h, i) => el('th', { scope: 'col', class: i > 1 && 'n' }, h)))),
     targets);
   const notes = el('div', { class: 'notes' });
+  const refresh = new Refresh(p.name), warm = new Warm(p.name), forecast = new Forecast(p.name);
   const id = 'pool-' + p.name;
   const e = el('article', { class: 'card pool-card', 'aria-labelledby': id },
-    el('header', {}, el('h2', { id }, p.name), badge, fact), numbers, grid, detail, empty, table, notes);
+    el('header', {}, el('h2', { id }, p.name), badge, fact), numbers, refresh.e, grid, empty, warm.e, detail, table, forecast.e, notes);
   let open = null;
 
-  grid.addEventListener('click', (event) => {
-    const id = event.target.closest('button')?.dataset.id;
-    if (!id) return;
-    open = open === id ? null : id;
-    e.update(e.pool, e.now);
-  });
+  for (const boxes of [grid, warm.grid]) {
+    boxes.addEventListener('click', (event) => {
+      const id = event.target.closest('button')?.dataset.id;
+      if (!id) return;
+      open = open === id ? null : id;
+      e.update(e.pool, e.now);
+    });
+  }
 
   e.update = (p, now) => {
     e.pool = p;
@@ -55,15 +60,21 @@ function card(p) {
     const instances = p.instances ?? [];
     const own = new Set(instances.map((i) => i.id));
     const fixed = p.targets.filter((t) => !own.has(t.id));
-    grid.classList.toggle('dense', instances.length > 24);
-    keyed(grid, instances, (i) => i.id, box, (b, i) => showBox(b, i, now, i.id === open));
-    grid.hidden = !instances.length;
+    const spares = instances.filter((i) => i.spare), serving = instances.filter((i) => !i.spare);
+    for (const [boxes, list] of [[grid, serving], [warm.grid, spares]]) {
+      boxes.classList.toggle('dense', list.length > 24);
+      keyed(boxes, list, (i) => i.id, box, (b, i) => showBox(b, i, now, i.id === open, p.warm_pool));
+    }
+    grid.hidden = !serving.length;
+    warm.show(p, spares);
+    refresh.show(p, now);
+    forecast.show(p);
     const shown = instances.find((i) => i.id === open);
     detail.hidden = !shown;
     if (shown) showDetail(detail, p.name, shown, now);
     keyed(targets, fixed, (t) => t.id, row, (r, t) => showRow(r, t, now));
     table.hidden = !fixed.length;
-    empty.hidden = instances.length + fixed.length > 0;
+    empty.hidden = serving.length + fixed.length > 0;
     text(empty, p.scale
       ? 'No instance runs. The first request that comes is held while one is launched.'
       : 'No targets: every request is refused. Add some under targets: and reload.');
@@ -109,18 +120,19 @@ function box(i) {
     el('span', { class: 'name' }, i.id.split('-').at(-1)), el('span', { class: 'slots' }), el('span', { class: 'state' }));
 }
 
-function showBox(b, i, now, open) {
+function showBox(b, i, now, open, rest) {
   const [, slots, state] = b.children;
-  const loading = LOADING.includes(i.state);
+  const loading = LOADING.includes(i.state), idle = i.state === 'warm';
   attr(b, 'data-state', i.state);
   attr(b, 'aria-expanded', String(open));
   attr(b, 'title', `${i.id}: ${i.state}${i.protected ? ', protected from scale-in' : ''}${i.why ? ', ' + i.why : ''}`);
   attr(b, 'aria-label', `${i.id}, ${i.state}, ${plural(i.in_flight, 'request')} in flight` + (loading && i.eta_s ? `, ready in about ${secs(i.eta_s)}` : ''));
-  const pips = !loading && i.slots > 0 && i.slots <= PIPS ? i.slots : 0;
-  text(state, loading && i.eta_s ? `${i.state} ${secs(Math.ceil(i.eta_s))}` : pips || loading ? i.state : `${i.state}, ${num(i.in_flight)}${i.slots ? '/' + num(i.slots) : ''}`);
+  const pips = !loading && !idle && i.slots > 0 && i.slots <= PIPS ? i.slots : 0;
+  text(state, idle ? rest?.state ?? 'warm' : loading && i.eta_s ? `${i.state} ${secs(Math.ceil(i.eta_s))}` : pips || loading ? i.state : `${i.state}, ${num(i.in_flight)}${i.slots ? '/' + num(i.slots) : ''}`);
   while (slots.children.length > pips) slots.lastElementChild.remove();
   while (slots.children.length < pips) slots.append(el('i'));
   for (let k = 0; k < pips; k++) slots.children[k].classList.toggle('on', k < i.in_flight);
+  slots.hidden = idle;
   slots.classList.toggle('meter', !pips);
   let part = i.slots ? i.in_flight / i.slots : Math.min(1, i.in_flight / 16);
   if (loading) {

@@ -72,6 +72,9 @@ func printForecast(w io.Writer, f *admin.Forecast) {
 	if a := f.Accuracy; a != nil && a.LiveTried > 0 {
 		fmt.Fprintf(w, "what it has said since this Weir started was off by %.1f %% over %d steps\n", 100*a.LiveWAPE, a.LiveTried)
 	}
+	if p := f.Policy; p != nil {
+		fmt.Fprintf(w, "%s: %s\n", p.Mode, p.Why)
+	}
 	top := 0.0
 	for _, s := range f.Steps {
 		top = max(top, slices.Max(append(slices.Clone(s.Values), s.Point)))
