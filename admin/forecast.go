@@ -17,7 +17,6 @@ type Forecast struct {
 	StepSeconds float64         `json:"step_s,omitempty"`
 	Quantiles   []float64       `json:"quantiles,omitempty"`
 	Actual      []ForecastPoint `json:"actual,omitempty"` // the newest season that was measured, up to now
-	Past        []ForecastStep  `json:"past,omitempty"`   // what the forecasts then in force said of that season, without Point
 	Steps       []ForecastStep  `json:"steps,omitempty"`
 	Said        []ForecastStep  `json:"said,omitempty"` // what was expected of the newest season, and a lead beyond, each step a lead before it
 	Accuracy    *Accuracy       `json:"accuracy,omitempty"`
@@ -42,7 +41,7 @@ type ForecastPoint struct {
 // ForecastStep is what is expected from Time on for a step.
 type ForecastStep struct {
 	Time   time.Time `json:"time"`
-	Point  float64   `json:"point,omitempty"`
+	Point  float64   `json:"point"`
 	Values []float64 `json:"values"` // by quantile
 }
 

@@ -70,7 +70,7 @@ func foretold(now time.Time) *Forecast {
 	now = now.Truncate(step)
 	f := &Forecast{
 		Pool: "images", Metric: "requests_per_second", Made: now, LeadSeconds: 72, Season: 86400, StepSeconds: step.Seconds(), Quantiles: []float64{.05, .5, .9, .95},
-		Accuracy: &Accuracy{Tried: 184, WAPE: .083, Reactive: .214},
+		Accuracy: &Accuracy{Tried: 184, WAPE: .083, Reactive: .214, LiveTried: 199, LiveWAPE: .072},
 		Models:   []ForecastModel{{"fourier", .61}, {"holt_winters", .28}, {"seasonal_naive", .11}},
 		Policy:   &ForecastPolicy{Mode: "forecast_and_scale", Desired: 8, Why: "ceil(4.1 forecast at 14:05:00 / 0.526/s each) = 8, 1m12s ahead"},
 	}
@@ -83,7 +83,7 @@ func foretold(now time.Time) *Forecast {
 		t, v := at(i)
 		f.Actual = append(f.Actual, ForecastPoint{t, v * (1 + .07*math.Sin(float64(i)*1.7)*math.Cos(float64(i)*.31))})
 		if i >= -200 {
-			f.Past = append(f.Past, ForecastStep{Time: t, Values: band(v)})
+			f.Said = append(f.Said, ForecastStep{Time: t, Point: v, Values: band(v)})
 		}
 	}
 	for i := range 288 {
@@ -169,7 +169,7 @@ func TestThePanelsShowTheRightNumbers(t *testing.T) {
 		}
 		f := foretold(time.Now())
 		wants(t, screen.name, words(t, ctx, ".forecast"), "Forecast requests per second", "acts", "Off by 8.3 % (WAPE) 1 min 12 s ahead, over 184 forecasts; reacting is off by 21.4 %",
-			"Made of fourier 61 %, holt winters 28 %, seasonal naive 11 %", "Policy ceil(4.1 forecast", "5 to 95 %", "measured "+short(f.Actual[287].Value))
+			"Live off by 7.2 % over 199 steps", "Made of fourier 61 %, holt winters 28 %, seasonal naive 11 %", "Policy ceil(4.1 forecast", "5 to 95 %", "measured "+short(f.Actual[287].Value))
 		wants(t, screen.name, words(t, ctx, ".warm"), "Warm pool hibernated", "3 of 4 prepared", "serving 8", "prepared 3", "preparing 1",
 			"At least 2 at any capacity, up to 12 together with those that serve. Scale-in sends instances back here.")
 		if n := ask[int](t, ctx, card+`.querySelectorAll('.warm .inst').length`); n != 4 {

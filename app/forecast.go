@@ -125,7 +125,7 @@ func (a *App) Forecast(pool string, horizon time.Duration) (*admin.Forecast, err
 	out := forecastView(pool, last, cmp.Or(horizon, season))
 	out.Season, out.StepSeconds = season.Seconds(), step.Seconds()
 	out.Policy = s.foresight(f.of)
-	a.compare(s, pool, f, out, time.Now())
+	a.compare(s, f, out, time.Now())
 	return out, nil
 }
 
@@ -141,11 +141,12 @@ func (s *scaling) foresight(of config.PredictPolicy) *admin.ForecastPolicy {
 	return nil
 }
 
-// forecastSeries is what the forecast in force said of each moment, in the history.
+// forecastSeries is what was said of each moment, a lead before it, in the history.
 const forecastSeries = "weir_forecast"
 
-// compare adds what was measured in the last season, and what had been forecast for it. What cannot be read is left out: the forecast stands without.
-func (a *App) compare(s *scaling, pool string, f *foresight, out *admin.Forecast, now time.Time) {
+// compare adds what was measured in the last season, and what had been forecast for it before this Weir started. What cannot be read is left
+// out: the forecast stands without.
+func (a *App) compare(s *scaling, f *foresight, out *admin.Forecast, now time.Time) {
 	step, season := time.Duration(f.of.Step), time.Duration(f.of.Season)
 	ctx, cancel := context.WithTimeout(s.ctx, comparePatience)
 	defer cancel()
@@ -154,36 +155,38 @@ func (a *App) compare(s *scaling, pool string, f *foresight, out *admin.Forecast
 	read := func(query string) []measure.Point {
 		points, err := s.tenure.read(ctx, query, from.Add(step), to, step)
 		if err != nil {
-			a.log.Debug("what a forecast is compared with could not be read", "pool", pool, "error", err)
+			a.log.Debug("what a forecast is compared with could not be read", "pool", out.Pool, "error", err)
 		}
-		return points
+		return slices.DeleteFunc(points, func(p measure.Point) bool { return math.IsNaN(p.Value) || math.IsInf(p.Value, 0) })
 	}
-	for _, p := range read(forecastQuery(pool, &f.of)) {
-		if finite(p.Value) {
-			out.Actual = append(out.Actual, admin.ForecastPoint{Time: p.Time.Add(-step), Value: p.Value}) // a step's value is that at its end
-		}
+	for _, p := range read(f.Query()) {
+		out.Actual = append(out.Actual, admin.ForecastPoint{Time: p.Time.Add(-step), Value: p.Value}) // a step's value is that at its end
 	}
-	past := map[time.Time][]float64{}
+	before := map[time.Time][]float64{}
 	for i, q := range out.Quantiles {
-		query := fmt.Sprintf("avg_over_time(%s{pool=%s,quantile=%s}[%ds])", forecastSeries, strconv.Quote(pool), strconv.Quote(number(q)), int(step.Seconds()))
+		query := fmt.Sprintf("avg_over_time(%s{pool=%s,quantile=%s}[%dms])", forecastSeries, strconv.Quote(out.Pool), strconv.Quote(number(q)), step.Milliseconds())
 		for _, p := range read(query) {
-			if at := p.Time.Add(-step); len(past[at]) == i && finite(p.Value) {
-				past[at] = append(past[at], p.Value)
+			at := p.Time.Add(-step)
+			if len(out.Said) > 0 && !at.Before(out.Said[0].Time) {
+				break
+			}
+			if len(before[at]) == i {
+				before[at] = append(before[at], p.Value)
 			}
 		}
 	}
-	for at, values := range past {
-		if len(values) == len(out.Quantiles) { // the policy may have had other ones before
-			out.Past = append(out.Past, admin.ForecastStep{Time: at, Values: values})
+	var said []admin.ForecastStep
+	for at, values := range before {
+		if len(values) == len(out.Quantiles) { // the policy may have had other ones then
+			said = append(said, admin.ForecastStep{Time: at, Point: values[slices.Index(out.Quantiles, 0.5)], Values: values})
 		}
 	}
-	slices.SortFunc(out.Past, func(a, b admin.ForecastStep) int { return a.Time.Compare(b.Time) })
+	slices.SortFunc(said, func(a, b admin.ForecastStep) int { return a.Time.Compare(b.Time) })
+	out.Said = append(said, out.Said...)
 }
 
 // comparePatience is how long it may take to read the past: somebody waits for the answer.
 const comparePatience = 5 * time.Second
-
-func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
 func forecastView(pool string, last *control.Forecasted, horizon time.Duration) *admin.Forecast {
 	out := &admin.Forecast{Pool: pool, Metric: last.Metric, Made: last.Made, LeadSeconds: last.Lead.Seconds()}

@@ -142,9 +142,10 @@ func (r *recorder) pool(lp *livePool) {
 		return
 	}
 	if f := scaled.forecast.Load(); f != nil {
-		quantiles, values, _ := f.At(r.now)
-		for i, q := range quantiles {
-			r.add(forecastSeries, measure.Gauge, values[i], "pool", lp.name, "quantile", number(q))
+		if quantiles, said := f.At(r.now); said != nil {
+			for i, q := range quantiles {
+				r.add(forecastSeries, measure.Gauge, said.Values[i], "pool", lp.name, "quantile", number(q))
+			}
 		}
 	}
 	for _, v := range scaled.fleet.Instances(r.now) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"math"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -88,21 +89,24 @@ func (f *Forecaster) Curve(now time.Time) *scale.Curve {
 	return &c
 }
 
-// At is what the newest fit says of a time, by its quantiles. ok is false when it says nothing of that time.
-func (f *Forecaster) At(t time.Time) (quantiles, values []float64, ok bool) {
+// Query is the PromQL of what is forecast.
+func (f *Forecaster) Query() string { return f.o.Query }
+
+// At is what was said of a time, a lead before it, and the quantiles of its values; nil: nothing.
+func (f *Forecaster) At(t time.Time) (quantiles []float64, _ *Said) {
 	last := f.last.Load()
-	if last == nil || last.Forecast == nil || t.Before(last.Forecast.Start) {
-		return nil, nil, false
+	if last == nil || last.Forecast == nil {
+		return nil, nil
 	}
-	fc := last.Forecast
-	i := int(t.Sub(fc.Start) / fc.Step)
-	if i >= len(fc.Point) {
-		return nil, nil, false
+	for i := range slices.Backward(last.Said) {
+		if s := &last.Said[i]; !t.Before(s.Time) {
+			if t.Before(s.Time.Add(last.Forecast.Step)) && len(s.Values) == len(last.Forecast.Quantiles) {
+				return last.Forecast.Quantiles, s
+			}
+			break
+		}
 	}
-	for q := range fc.Quantiles {
-		values = append(values, fc.Values[q][i])
-	}
-	return fc.Quantiles, values, true
+	return nil, nil
 }
 
 // Run fits until ctx ends.

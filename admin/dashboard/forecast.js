@@ -92,6 +92,7 @@ export class Forecast {
     const a = f.accuracy;
     if (a?.tried) lines.push(['Off by', `${percent(a.wape)} % (WAPE) ${secs(f.lead_s)} ahead, over ${plural(a.tried, 'forecast')}; reacting is off by ${percent(a.reactive_wape)} %`]);
     else if (f.steps?.length) lines.push(['Off by', 'not known before there are forecasts to compare']);
+    if (a?.live_tried) lines.push(['Live', `off by ${percent(a.live_wape)} % over ${plural(a.live_tried, 'step')} since Weir started`]);
     if (f.models?.length) lines.push(['Made of', f.models.map((m) => `${m.name.replaceAll('_', ' ')} ${percent(m.weight)} %`).join(', ') + `, at ${time(f.made)}`]);
     if (f.policy) lines.push(['Policy', f.policy.why]);
     this.facts.replaceChildren(...lines.map(([name, what]) => el('div', {}, el('dt', {}, name), el('dd', {}, what))));
@@ -191,7 +192,7 @@ function columnsOf(f) {
   const row = (t) => rows.get(t) ?? (rows.set(t, [null, null, null, null]), rows.get(t));
   const q = f.quantiles ?? [], middle = q.reduce((best, v, i) => (Math.abs(v - 0.5) < Math.abs(q[best] - 0.5) ? i : best), 0);
   for (const s of f.steps ?? []) row(seconds(s.time)).splice(0, 3, s.values[0], s.values.at(-1), s.values[middle]);
-  for (const s of f.past ?? []) row(seconds(s.time)).splice(0, 3, s.values[0], s.values.at(-1), s.values[middle]);
+  for (const s of f.said ?? []) if (seconds(s.time) < Date.now() / 1000) row(seconds(s.time)).splice(0, 3, s.values[0], s.values.at(-1), s.values[middle]);
   for (const a of f.actual ?? []) row(seconds(a.time))[3] = a.value;
   const times = [...rows.keys()].sort((a, b) => a - b);
   return [times, ...[0, 1, 2, 3].map((k) => times.map((t) => rows.get(t)[k]))];
