@@ -1,9 +1,12 @@
 package scale
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 )
 
 var nine = time.Date(2026, 1, 5, 9, 0, 0, 0, time.UTC)
@@ -108,4 +111,30 @@ func TestPredictIsDemotedAndPromoted(t *testing.T) {
 			t.Errorf("step %d: %d, want %d: %s", i, got.Desired, c.want, got.Why)
 		}
 	}
+}
+
+// The same load and the same forecast again and again: the capacity moves in one direction at most.
+func TestPredictDoesNotOscillate(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		load, expected := rapid.Float64Range(0, 100).Draw(t, "load"), rapid.Float64Range(0, 100).Draw(t, "expected")
+		curve := &Curve{Metric: RequestsPerSecond, Start: nine, Step: 5 * time.Minute, Values: slices.Repeat([]float64{expected}, 48)}
+		curve.Tried = rapid.IntRange(0, 20).Draw(t, "tried")
+		curve.Error, curve.Reactive = rapid.Float64Range(0, 2).Draw(t, "error"), rapid.Float64Range(0, 2).Draw(t, "reactive")
+		d := New(Options{Min: 1, Max: 30, ScaleInWindow: time.Minute, Policies: []Policy{
+			Target{Metric: RequestsPerSecond, Value: 5}, NewPredict(PredictOptions{Metric: RequestsPerSecond, Value: 5, Lead: 6 * time.Minute}),
+		}})
+		desired, last := rapid.IntRange(1, 30).Draw(t, "desired"), 0
+		for s := range 1800 {
+			got := d.Decide(&Observation{
+				Time: nine.Add(time.Duration(s) * time.Second), Desired: desired, Forecast: curve, Metrics: map[string]float64{RequestsPerSecond: load, InFlight: 1},
+			})
+			if by := got.Desired - desired; by != 0 {
+				if by*last < 0 {
+					t.Fatalf("turned at %d s: %s", s, got.Why)
+				}
+				last = by
+			}
+			desired = got.Desired
+		}
+	})
 }
