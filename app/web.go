@@ -28,6 +28,7 @@ type web struct {
 	certs  *certs.Store // nil without tls
 	cancel context.CancelFunc
 	done   chan struct{}
+	served chan struct{} // closed when no connection is accepted any more; nil before serve
 }
 
 // newWeb opens the socket; serve answers there.
@@ -75,11 +76,15 @@ func (w *web) serve() {
 		defer close(w.done)
 		w.Run(ctx)
 	}()
-	if w.certs != nil {
-		go w.http.ServeTLS(w.ln, "", "")
-	} else {
-		go w.http.Serve(w.ln)
-	}
+	w.served = make(chan struct{})
+	go func() {
+		defer close(w.served)
+		if w.certs != nil {
+			w.http.ServeTLS(w.ln, "", "")
+		} else {
+			w.http.Serve(w.ln)
+		}
+	}()
 }
 
 func (w *web) address() string { return w.ln.Addr().String() }
@@ -104,6 +109,8 @@ func (w *web) abandon() {
 func (w *web) close() {
 	w.cancel()
 	<-w.done
+	w.ln.Close()
+	<-w.served // Shutdown does not see a connection that was accepted a moment ago, and would return before its answer
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	if w.http.Shutdown(ctx) != nil {

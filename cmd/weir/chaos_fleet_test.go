@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -68,6 +69,20 @@ func TestChaosFleetSurvivesKills(t *testing.T) {
 		if m := w.pool().Scale.Manual; done["scale-ins"]+done["scale-outs"] > 0 && (m == nil || m.Desired != desired) {
 			t.Fatalf("kill %d: %+v is set by hand, want %d", i+1, m, desired)
 		}
+		until(t, "each process is one instance", func() bool {
+			refs := map[string]bool{}
+			for _, i := range w.pool().Instances {
+				pid, _, _ := strings.Cut(strings.TrimPrefix(i.Ref, "pid="), " ")
+				refs[pid] = true
+			}
+			pids := w.instances()
+			for _, pid := range pids {
+				if !refs[strconv.Itoa(pid)] {
+					return false // it may be known in a moment, or end
+				}
+			}
+			return true
+		})
 		if i%5 == 4 || i == kills-1 { // else the next death meets what this one has left
 			w.whole(fmt.Sprintf("kill %d", i+1), desired)
 		}
