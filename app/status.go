@@ -197,7 +197,7 @@ func (lp *livePool) metrics(now time.Time) telemetry.Pool {
 	p := telemetry.Pool{
 		Name: lp.name, Received: s.Requests, Answers2: s.Answers2, Answers4: s.Answers4, Answers5: s.Answers5, Broken: s.Broken,
 		Full: s.Full, TimedOut: s.TimedOut, Cancelled: s.Cancelled, Retries: s.Retries, Hedges: s.Hedges, Mirrored: lp.mirrored.Load(),
-		Latency: telemetry.Histogram(latency), Wait: telemetry.Histogram(wait),
+		Latency: telemetry.Histogram(latency), Wait: telemetry.Histogram(wait), Service: telemetry.Histogram(lp.pool.ServiceTimes(telemetry.ServiceBounds)),
 		Waiting: s.Waiting, InFlight: s.InFlight, Slots: s.Slots, FailedOpen: s.FailedOpen,
 	}
 	scaled := lp.scaled.Load()

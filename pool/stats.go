@@ -306,3 +306,11 @@ func (p *Pool) Histograms(bounds []float64) (wait, latency Cumulative) {
 	latency.Counts, latency.Count, latency.Sum = p.m.latency.Cumulative(bounds)
 	return wait, latency
 }
+
+// ServiceTimes returns the cumulative distribution of the time from the slot to the end, of requests that a target answered.
+func (p *Pool) ServiceTimes(bounds []float64) (service Cumulative) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	service.Counts, service.Count, service.Sum = p.m.service.Cumulative(bounds)
+	return service
+}

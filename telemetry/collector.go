@@ -60,6 +60,7 @@ var (
 	mirrored   = describe("mirrored_total", "Copies of other pools' requests that came in.", "pool")
 	latency    = describe("request_duration_seconds", "Time from arrival to the end of the answer.", "pool")
 	wait       = describe("queue_wait_seconds", "Time from arrival to a slot.", "pool")
+	service    = describe("service_duration_seconds", "Time that a target worked on a request, from the slot to the end of the answer.", "pool")
 	depth      = describe("queue_depth", "Requests waiting for a slot.", "pool")
 	inFlight   = describe("in_flight_requests", "Requests that targets work on.", "pool")
 	slots      = describe("slots", "Requests that the targets in rotation may work on at a time; 0 means without limit.", "pool")
@@ -87,7 +88,7 @@ var (
 	descs = []*prometheus.Desc{
 		buildInfo, connections, accepted, handshakes, limited, logLines, spans,
 		routeRequests, routeLatency, routeBytesIn, routeBytesOut,
-		received, requests, refused, cancelled, retries, hedges, mirrored, latency, wait, depth, inFlight, slots, failedOpen,
+		received, requests, refused, cancelled, retries, hedges, mirrored, latency, wait, service, depth, inFlight, slots, failedOpen,
 		targetUp, targetInFlight, targetRequests, targetFailures,
 		instances, desired, decisions, boot,
 		costPerHour, costPerHourOD, costMonth, costMonthOD,
@@ -146,7 +147,7 @@ func collectRoute(ch chan<- prometheus.Metric, r *Route) {
 	count(ch, routeRequests, r.Answers5, r.Name, "5xx")
 	count(ch, routeRequests, r.Broken, r.Name, "broken")
 	count(ch, routeRequests, r.Cancelled, r.Name, "cancelled")
-	histogram(ch, routeLatency, r.Duration, r.Name)
+	histogram(ch, routeLatency, DurationBounds, r.Duration, r.Name)
 	count(ch, routeBytesIn, r.BytesIn, r.Name)
 	count(ch, routeBytesOut, r.BytesOut, r.Name)
 }
@@ -163,8 +164,9 @@ func collectPool(ch chan<- prometheus.Metric, p *Pool, targets []series) {
 	count(ch, retries, p.Retries, p.Name)
 	count(ch, hedges, p.Hedges, p.Name)
 	count(ch, mirrored, p.Mirrored, p.Name)
-	histogram(ch, latency, p.Latency, p.Name)
-	histogram(ch, wait, p.Wait, p.Name)
+	histogram(ch, latency, DurationBounds, p.Latency, p.Name)
+	histogram(ch, wait, DurationBounds, p.Wait, p.Name)
+	histogram(ch, service, ServiceBounds, p.Service, p.Name)
 	gauge(ch, depth, float64(p.Waiting), p.Name)
 	gauge(ch, inFlight, float64(p.InFlight), p.Name)
 	gauge(ch, slots, float64(p.Slots), p.Name)
@@ -223,9 +225,9 @@ func count(ch chan<- prometheus.Metric, d *prometheus.Desc, v uint64, labels ...
 	send(ch, d, m, err)
 }
 
-func histogram(ch chan<- prometheus.Metric, d *prometheus.Desc, h Histogram, labels ...string) {
-	buckets := make(map[float64]uint64, len(DurationBounds))
-	for i, bound := range DurationBounds {
+func histogram(ch chan<- prometheus.Metric, d *prometheus.Desc, bounds []float64, h Histogram, labels ...string) {
+	buckets := make(map[float64]uint64, len(bounds))
+	for i, bound := range bounds {
 		if i < len(h.Counts) {
 			buckets[bound] = h.Counts[i]
 		}

@@ -6,6 +6,13 @@ package telemetry
 // minutes, about a factor of two to two and a half apart.
 var DurationBounds = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120, 300}
 
+// ServiceBounds are those of the service times alone, six to a decade (the E6 series of IEC 60063, 1.5 times the one before) from a millisecond to
+// eleven minutes: traffic is drawn from them again when a replay is made of what was counted.
+var ServiceBounds = []float64{
+	.001, .0015, .0022, .0033, .0047, .0068, .01, .015, .022, .033, .047, .068, .1, .15, .22, .33, .47, .68,
+	1, 1.5, 2.2, 3.3, 4.7, 6.8, 10, 15, 22, 33, 47, 68, 100, 150, 220, 330, 470, 680,
+}
+
 // Snapshot is all that is shown, at one moment. Counts are since the start of the process and never fall.
 type Snapshot struct {
 	Version   string // of Weir
@@ -65,6 +72,7 @@ type Pool struct {
 
 	Latency Histogram // arrival to end
 	Wait    Histogram // arrival to slot
+	Service Histogram // slot to end, of what a target answered; by ServiceBounds
 
 	Waiting    int // requests in the queue
 	InFlight   int
@@ -117,7 +125,7 @@ type Cost struct {
 	Month, MonthOnDemand     float64 // to date
 }
 
-// Histogram counts durations: Counts[i] were at most [DurationBounds][i], each count including those before it.
+// Histogram counts durations: Counts[i] were at most [DurationBounds][i], or [ServiceBounds][i], each count including those before it.
 type Histogram struct {
 	Counts []uint64
 	Count  uint64  // of all, also those over the last bound

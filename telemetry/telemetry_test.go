@@ -237,9 +237,11 @@ func TestAScrapeSurvivesWhatItCannotShow(t *testing.T) {
 }
 
 func TestBoundsRise(t *testing.T) {
-	for i, b := range DurationBounds {
-		if b <= 0 || math.IsInf(b, 0) || i > 0 && b <= DurationBounds[i-1] {
-			t.Errorf("bound %d is %v", i, b)
+	for name, bounds := range map[string][]float64{"durations": DurationBounds, "service times": ServiceBounds} {
+		for i, b := range bounds {
+			if b <= 0 || math.IsInf(b, 0) || i > 0 && b <= bounds[i-1] {
+				t.Errorf("bound %d of %s is %v", i, name, b)
+			}
 		}
 	}
 }
