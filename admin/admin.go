@@ -90,6 +90,7 @@ type Options struct {
 	// Forecast tells what a pool's load is expected to be; a horizon of 0 is a season. nil: nobody forecasts.
 	Forecast  func(pool string, horizon time.Duration) (*Forecast, error)
 	Chronicle Chronicle // nil: events are kept in memory alone, the newest ones
+	WhatIf    Wonderer  // nil: nobody tries other policies
 	// History answers Prometheus's API below /api/v1; nil: there is none.
 	History http.Handler
 	Token   string // what every request must present; "" admits those that reach Weir under a loopback name

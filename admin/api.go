@@ -75,6 +75,9 @@ func (s *Server) routes(page fs.FS) http.Handler {
 		return o.Override(r.PathValue("pool"), r.PathValue("id"), pool.Override{}, true)
 	}))
 	m.HandleFunc("POST /v1/metrics", s.push)
+	m.HandleFunc("GET /v1/pools/{pool}/recorded", s.getRecorded)
+	m.HandleFunc("GET /v1/whatif", s.getWhatIf)
+	m.HandleFunc("POST /v1/whatif", s.postWhatIf)
 	if s.o.History != nil {
 		m.Handle("GET /api/v1/", s.o.History)
 		m.Handle("POST /api/v1/", s.o.History)

@@ -49,16 +49,17 @@ type App struct {
 	cancel context.CancelFunc
 	loops  sync.WaitGroup
 
-	samples  measure.Store
-	fitting  chan struct{}              // full while a forecast is fitted: one at a time
-	kept     atomic.Pointer[history.DB] // of the tenure, for those that cannot wait for the lock
-	provider *process.Provider
-	engine   *l7.Engine
-	web      *web
-	leaving  *leavers
-	issuers  atomic.Pointer[[]*acme.Issuer]
-	up       chan struct{} // closed when Start is done
-	replaced chan struct{} // closed when another process has taken over
+	samples   measure.Store
+	wondering chan struct{}              // full while a what-if is answered: one at a time
+	fitting   chan struct{}              // full while a forecast is fitted: one at a time
+	kept      atomic.Pointer[history.DB] // of the tenure, for those that cannot wait for the lock
+	provider  *process.Provider
+	engine    *l7.Engine
+	web       *web
+	leaving   *leavers
+	issuers   atomic.Pointer[[]*acme.Issuer]
+	up        chan struct{} // closed when Start is done
+	replaced  chan struct{} // closed when another process has taken over
 
 	changing sync.Mutex // held by what reads a file, and by an upgrade: one at a time
 	loaded   stamp      // of the files that were read last; guarded by changing
@@ -82,8 +83,8 @@ func Start(c *config.Config, o Options) (_ *App, err error) {
 	}
 	a := &App{
 		log: o.Log, o: o, started: time.Now(), cfg: c, up: make(chan struct{}), replaced: make(chan struct{}),
-		fitting: make(chan struct{}, 1),
-		pools:   map[string]*livePool{}, listeners: map[string]*listener{},
+		fitting: make(chan struct{}, 1), wondering: make(chan struct{}, 1),
+		pools: map[string]*livePool{}, listeners: map[string]*listener{},
 	}
 	a.ctx, a.cancel = context.WithCancel(context.Background())
 	var undo []func()

@@ -46,7 +46,7 @@ func newWeb(a *App, c config.Admin, given *Inheritance) (*web, error) {
 	}
 	w.Server = admin.New(admin.Options{
 		Source: a, Operator: a, Keeper: a, Logs: a.readLog, Pusher: a,
-		Alarms: a.alarms, Costs: a.Costs, Record: a.Record, Forecast: a.Forecast, Chronicle: chronicle{a}, History: history.Handler(a.kept.Load),
+		Alarms: a.alarms, Costs: a.Costs, Record: a.Record, Forecast: a.Forecast, Chronicle: chronicle{a}, WhatIf: a, History: history.Handler(a.kept.Load),
 		Token: c.Token, Known: c.TLS.ClientCA != "", Version: a.o.Version, Log: a.log,
 	})
 	w.http = &http.Server{

@@ -158,6 +158,35 @@ func (s *Store) putBoots(pool string, boots []float64) error {
 	return s.db.Batch(func(tx *bolt.Tx) error { return tx.Bucket(bootsBucket).Put([]byte(pool), b) })
 }
 
+// Boots are the newest measured boots of a pool, launch to ready.
+func (s *Store) Boots(pool string) []time.Duration {
+	boots, _ := ReadBoots(s.db, pool)
+	return boots
+}
+
+// ReadBoots does as [Store.Boots] in a database that may be open for reading alone.
+func ReadBoots(db *bolt.DB, pool string) (boots []time.Duration, err error) {
+	err = db.View(func(tx *bolt.Tx) error {
+		b := tx.Bucket(bootsBucket)
+		if b == nil {
+			return nil
+		}
+		v := b.Get([]byte(pool))
+		if v == nil {
+			return nil
+		}
+		var seconds []float64
+		if err := json.Unmarshal(v, &seconds); err != nil {
+			return fmt.Errorf("reading the boots of pool %s: %w", pool, err)
+		}
+		for _, s := range seconds {
+			boots = append(boots, time.Duration(s*float64(time.Second)))
+		}
+		return nil
+	})
+	return boots, err
+}
+
 func (s *Store) loadBoots(pool string) (boots []float64) {
 	s.db.View(func(tx *bolt.Tx) error {
 		if v := tx.Bucket(bootsBucket).Get([]byte(pool)); v != nil {

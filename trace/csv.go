@@ -158,21 +158,31 @@ type jsonSource struct {
 }
 
 func (s *jsonSource) next(it *item) error {
+	for {
+		if other, err := s.read(it); !other || err != nil {
+			return err
+		}
+	}
+}
+
+// read reads a row; other says that it is of another pool than is wanted.
+func (s *jsonSource) read(it *item) (other bool, err error) {
 	line := s.ahead
 	s.ahead = nil
 	for len(line) == 0 {
-		var err error
 		if line, err = s.lines.next(); err != nil {
-			return err
+			return false, err
 		}
 		line = trim(line)
 	}
 	if line[0] != '{' || !gjson.ValidBytes(line) {
-		return s.lines.errorf(s.n, "not one JSON object on a line: %q; mend or remove the line", clip(line))
+		return false, s.lines.errorf(s.n, "not one JSON object on a line: %q; mend or remove the line", clip(line))
+	}
+	if s.weir && s.t.o.Pool != "" && gjson.GetBytes(line, "pool").Str != s.t.o.Pool {
+		return true, nil
 	}
 	*it = item{Request: Request{Line: int32(s.n)}, hash: sum(line)}
 	s.begin()
-	var err error
 	// The text lives as long as the line, which is enough: what is kept of it is copied.
 	gjson.Parse(unsafe.String(unsafe.SliceData(line), len(line))).ForEach(func(key, value gjson.Result) bool {
 		c, ok := s.columns[key.Str]
@@ -202,9 +212,9 @@ func (s *jsonSource) next(it *item) error {
 		err = s.finish(it)
 	}
 	if err != nil {
-		return s.lines.errorf(s.n, "%w", err)
+		return false, s.lines.errorf(s.n, "%w", err)
 	}
-	return nil
+	return false, nil
 }
 
 // text is a value as CSV would have it.

@@ -69,6 +69,9 @@ type Options struct {
 	// Seed draws all that is drawn. The same seed gives the same requests.
 	Seed uint64
 
+	// Pool takes only the requests of one pool out of Weir's own access log. Other formats know no pools.
+	Pool string
+
 	// Max ends the trace after so many requests. 0 means no limit.
 	Max int
 

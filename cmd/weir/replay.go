@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/weirlb/weir/admin"
 	"github.com/weirlb/weir/app"
 	"github.com/weirlb/weir/config"
 	"github.com/weirlb/weir/sim"
@@ -21,9 +22,11 @@ import (
 )
 
 type replayCmd struct {
+	remote
 	Config  string   `short:"c" help:"The config whose pool is to be judged." default:"weir.yaml" type:"path"`
 	Pool    string   `help:"Its pool; not needed when there is one."`
-	Trace   string   `required:"" help:"Recorded requests, in any format of docs/traces.md." type:"existingfile" placeholder:"FILE"`
+	Trace   string   `help:"Recorded requests, in any format of docs/traces.md." type:"existingfile" placeholder:"FILE"`
+	Last    span     `help:"In place of a trace: what Weir itself has measured so far back, such as 24h or 7d." placeholder:"TIME"`
 	Against []string `help:"What to compare with: ${baselines}." placeholder:"NAME,..."`
 
 	To    string  `help:"End there: an offset or a date." group:"Trace"`
@@ -52,7 +55,13 @@ would try. Weir's lines come first.
 
   weir replay -c weir.yaml --trace requests.csv.gz
   weir replay -c weir.yaml --trace access.log --against static,asg-target,oracle --html replay.html
-  weir replay -c weir.yaml --trace requests.csv --boot boots.csv --scale 10 --price 1.006`
+  weir replay -c weir.yaml --trace requests.csv --boot boots.csv --scale 10 --price 1.006
+
+With --last it needs no trace: it asks the running Weir what came in, or reads the state directory when none runs. The access log has the very
+requests, when one is written to a file and reaches back so far; otherwise they are rebuilt from the counters of Weir's own history.
+
+  weir replay -c weir.yaml --last 24h
+  weir replay -c other.yaml --last 7d --pool images --against static,oracle --html week.html`
 }
 
 func (r *replayCmd) Run(o *output) error {
@@ -64,11 +73,21 @@ func (r *replayCmd) Run(o *output) error {
 	if err != nil {
 		return usageError{fmt.Errorf("weir replay: %w", err)}
 	}
+	if err := r.choose(); err != nil {
+		return usageError{fmt.Errorf("weir replay: %w", err)}
+	}
 	against, oracle, err := r.baselines()
 	if err != nil {
 		return usageError{fmt.Errorf("weir replay: --against: %w", err)}
 	}
-	recorded, err := r.read(o.err)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	var recorded *recording
+	if r.Last > 0 {
+		recorded, err = r.readLast(ctx, o.err, c, name)
+	} else {
+		recorded, err = r.read(o.err)
+	}
 	if err != nil {
 		return err
 	}
@@ -76,8 +95,6 @@ func (r *replayCmd) Run(o *output) error {
 	if err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	runs, err := r.compare(ctx, o.err, options, recorded, against)
 	if err != nil {
 		return err
@@ -92,7 +109,9 @@ func (r *replayCmd) Run(o *output) error {
 type recording struct {
 	requests []sim.Request
 	start    time.Time
-	about    string // in a line
+	title    string
+	about    string          // in a line
+	counted  *admin.Recorded // what Weir's own history has of the time; nil for a trace
 }
 
 // read reads the trace, and says what it had to assume.
@@ -104,16 +123,21 @@ func (r *replayCmd) read(w io.Writer) (*recording, error) {
 	if !(r.Speed > 0) {
 		return nil, usageError{errors.New("weir replay: --speed must be above 0")}
 	}
-	f, err := os.Open(r.Trace)
+	return r.readTrace(w, r.Trace, options)
+}
+
+// readTrace reads a file.
+func (r *replayCmd) readTrace(w io.Writer, path string, options trace.Options) (*recording, error) {
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	t, err := trace.Open(r.Trace, f, options)
+	t, err := trace.Open(path, f, options)
 	if err != nil {
 		return nil, err
 	}
-	rec := &recording{}
+	rec := &recording{title: path}
 	for q, err := range t.All() {
 		if err != nil {
 			return nil, err
@@ -123,17 +147,17 @@ func (r *replayCmd) read(w io.Writer) (*recording, error) {
 			Model: hashed(q.Model), Tenant: hashed(q.Tenant),
 		})
 	}
-	printWarnings(w, r.Trace, t.Warnings())
+	printWarnings(w, path, t.Warnings())
 	n := len(rec.requests)
 	if n == 0 {
-		return nil, fmt.Errorf("%s has no request between --from and --to", r.Trace)
+		return nil, fmt.Errorf("%s has no request between --from and --to", path)
 	}
 	var dated bool
 	if rec.start, dated = t.Start(); !dated {
 		rec.start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	}
 	span := rec.requests[n-1].At
-	rec.about = fmt.Sprintf("%s: %d requests over %s, read as %s", r.Trace, n, span.Round(time.Second), t.Format())
+	rec.about = fmt.Sprintf("%s: %d requests over %s, read as %s", path, n, span.Round(time.Second), t.Format())
 	return rec, nil
 }
 
@@ -206,7 +230,8 @@ func (r *replayCmd) options(w io.Writer, name string, p *config.Pool, rec *recor
 			}
 		}
 	}
-	o.Start, o.Seed, o.Price = rec.start, r.Seed, r.Price
+	o.Seed, o.Price = r.Seed, r.Price
+	rec.begin(&o)
 	if r.Promise > 0 {
 		o.Promise = r.Promise
 	}
@@ -229,7 +254,9 @@ func (r *replayCmd) options(w io.Writer, name string, p *config.Pool, rec *recor
 	if err != nil {
 		return o, err
 	}
-	o.Boot = app.Boots(boots)
+	if r.Boot != "" || rec.counted == nil {
+		o.Boot = app.Boots(boots)
+	}
 	return o, nil
 }
 
@@ -265,7 +292,7 @@ func (r *replayCmd) report(o *output, options sim.Options, rec *recording, runs 
 	if err := sim.WriteTable(o.out, runs); err != nil {
 		return err
 	}
-	about := sim.Report{Title: "weir replay " + r.Trace, Trace: rec.about, Start: rec.start, Slots: max(options.Slots, 1), Promise: options.Promise}
+	about := sim.Report{Title: "weir replay " + rec.title, Trace: rec.about, Start: rec.start, Slots: max(options.Slots, 1), Promise: options.Promise}
 	for path, write := range map[string]func(io.Writer) error{
 		r.JSON: func(w io.Writer) error { return sim.WriteJSON(w, runs) },
 		r.HTML: func(w io.Writer) error { return sim.WriteHTML(w, about, runs) },
