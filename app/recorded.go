@@ -85,7 +85,7 @@ func seconds(ds []time.Duration) []float64 {
 	return out
 }
 
-// recorded reads a pool's counters.
+// recorded reads a pool's counters. What it returns begins later than from where the history does.
 func recorded(ctx context.Context, h archive, pool string, from, to time.Time) (*admin.Recorded, error) {
 	if to.IsZero() {
 		to = time.Now()
@@ -93,11 +93,8 @@ func recorded(ctx context.Context, h archive, pool string, from, to time.Time) (
 	if from.IsZero() {
 		from = to.Add(-24 * time.Hour)
 	}
-	k, err := trace.NewCounter(from, to, telemetry.ServiceBounds)
-	if err != nil {
-		return nil, admin.Mistake{Err: err}
-	}
 	of := map[string]string{"pool": pool}
+	var err error
 	each := func(name string, f func(l labels.Labels, vs []trace.Value)) {
 		if err != nil {
 			return
@@ -110,13 +107,23 @@ func recorded(ctx context.Context, h archive, pool string, from, to time.Time) (
 			f(l, vs)
 		})
 	}
-	known := false
-	each("weir_received_requests_total", func(_ labels.Labels, vs []trace.Value) {
-		if !known { // there is one series of it
-			k.Arrivals(vs)
-		}
-		known = true
-	})
+	var came []trace.Value
+	each("weir_received_requests_total", func(_ labels.Labels, vs []trace.Value) { came = vs }) // there is one series of it
+	if err != nil {
+		return nil, err
+	}
+	if len(came) == 0 {
+		return nil, fmt.Errorf("the history has nothing of pool %s between %s and %s; ask for a time in which Weir ran, metrics.retention says how far back it reaches: %w",
+			pool, from.Local().Format(time.DateTime), to.Local().Format(time.DateTime), admin.ErrNotFound)
+	}
+	if begin := came[0].At; begin.Sub(from) > time.Minute && begin.Before(to) {
+		from = begin // no policy is to pay for a time in which there was no Weir
+	}
+	k, err := trace.NewCounter(from, to, telemetry.ServiceBounds)
+	if err != nil {
+		return nil, admin.Mistake{Err: err}
+	}
+	k.Arrivals(came)
 	each("weir_service_duration_seconds_bucket", func(l labels.Labels, vs []trace.Value) {
 		le := l.Get("le")
 		if le == "+Inf" {
@@ -138,10 +145,6 @@ func recorded(ctx context.Context, h archive, pool string, from, to time.Time) (
 		return nil, err
 	}
 	r.Counted = *k.Counted()
-	if !known {
-		return nil, fmt.Errorf("the history has nothing of pool %s between %s and %s; ask for a time in which Weir ran, metrics.retention says how far back it reaches: %w",
-			pool, from.Local().Format(time.DateTime), to.Local().Format(time.DateTime), admin.ErrNotFound)
-	}
 	if r.Arrivals() == 0 {
 		return nil, fmt.Errorf("pool %s had no request between %s and %s; ask for a longer or another time: %w",
 			pool, from.Local().Format(time.DateTime), to.Local().Format(time.DateTime), admin.ErrNotFound)

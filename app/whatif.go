@@ -69,7 +69,7 @@ func (a *App) WhatIf(ctx context.Context, q admin.Question, progress func(float6
 	}
 	out := &admin.WhatIf{
 		Pool: q.Pool, From: r.From, To: r.To, Requests: n, Promise: judge.Promise.Seconds(), Price: judge.Price,
-		Gaps: append([]trace.Gap{}, r.Gaps...), Notes: notesOn(r, now, other),
+		Gaps: append([]trace.Gap{}, r.Gaps...), Notes: notesOn(q, r, now, other),
 	}
 	if out.Runs, err = runsOf(runs); err != nil {
 		return nil, err
@@ -145,8 +145,11 @@ func priceOf(c *config.Pool) float64 {
 }
 
 // notesOn says how far to believe it.
-func notesOn(r *admin.Recorded, pools ...*config.Pool) []string {
+func notesOn(q admin.Question, r *admin.Recorded, pools ...*config.Pool) []string {
 	notes := []string{"The requests are rebuilt from counts: as many as came in each few seconds, at random within them, with service times drawn from those measured around them."}
+	if !q.From.IsZero() && r.From.Sub(q.From) > time.Minute {
+		notes = append(notes, fmt.Sprintf("The history begins at %s, and so does this.", r.From.Local().Format(time.DateTime)))
+	}
 	if len(r.Services) == 0 {
 		notes = append(notes, "The history has no service times of that time; every request is taken to need 1 s.")
 	}

@@ -69,6 +69,9 @@ func (r *replayCmd) readLast(ctx context.Context, w io.Writer, c *config.Config,
 	} else if c.AccessLog != nil {
 		fmt.Fprintf(w, "note: the access log is not used: %s\n", why)
 	}
+	if counted != nil && counted.From.Sub(from) > time.Minute {
+		fmt.Fprintf(w, "note: the history begins at %s, and so does this\n", counted.From.Local().Format(time.DateTime))
+	}
 	if failed != nil {
 		return nil, fmt.Errorf("%w; or replay a recording with --trace FILE", failed)
 	}

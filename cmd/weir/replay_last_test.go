@@ -76,7 +76,7 @@ func TestReplayLast(t *testing.T) {
 				t.Errorf("%s does not say %q", how, want)
 			}
 		}
-		if !strings.Contains(stderr, "a gap from") { // Weir was not there ten minutes ago
+		if !strings.Contains(stderr, "the history begins at") { // Weir was not there ten minutes ago
 			t.Errorf("%s does not tell of the time before Weir ran", how)
 		}
 		var got struct{ Runs []struct{ Requests int } }
