@@ -185,7 +185,7 @@ function draw() {
 function moment(t, span) {
   const d = new Date(t * 1000);
   const two = (n) => String(n).padStart(2, '0');
-  const clock = `${two(d.getHours())}:${two(d.getMinutes())}`;
+  const clock = `${two(d.getHours())}:${two(d.getMinutes())}${span < 600 ? ':' + two(d.getSeconds()) : ''}`;
   return span > 86400 ? `${d.getMonth() + 1}/${d.getDate()} ${clock}` : clock;
 }
 
