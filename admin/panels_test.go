@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
@@ -170,7 +171,7 @@ func TestThePanelsShowTheRightNumbers(t *testing.T) {
 		f := foretold(time.Now())
 		wants(t, screen.name, words(t, ctx, ".forecast"), "Forecast requests per second", "acts", "Off by 8.3 % (WAPE) 1 min 12 s ahead, over 184 forecasts; reacting is off by 21.4 %",
 			"Live off by 7.2 % over 199 steps", "Made of fourier 61 %, holt winters 28 %, seasonal naive 11 %", "Policy ceil(4.1 forecast", "5 to 95 %", "measured "+short(f.Actual[287].Value))
-		wants(t, screen.name, words(t, ctx, ".warm"), "Warm pool hibernated", "3 of 4 prepared", "serving 8", "prepared 3", "preparing 1",
+		wants(t, screen.name, words(t, ctx, ".warm"), "Warm pool hibernated", "3 of 4 prepared", "serving 5", "loading 2", "prepared 3", "preparing 1",
 			"At least 2 at any capacity, up to 12 together with those that serve. Scale-in sends instances back here.")
 		if n := ask[int](t, ctx, card+`.querySelectorAll('.warm .inst').length`); n != 4 {
 			t.Errorf("%s: %d boxes in the warm pool, want 4", screen.name, n)
@@ -235,6 +236,32 @@ func TestThePanelsSayWhatIsWrong(t *testing.T) {
 	if !ask[bool](t, ctx, card+`.querySelector('.forecast .plot').hidden`) {
 		t.Error("without a forecast and values there is an empty frame")
 	}
+}
+
+func TestTheForecastIsDrawnWithoutCharts(t *testing.T) {
+	h := newHouse()
+	h.show(preparing(h.started))
+	s, _ := panels(t, h, func() *Forecast { return foretold(time.Now()) }, new(book))
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/lib/") {
+			http.NotFound(w, r)
+			return
+		}
+		s.ServeHTTP(w, r)
+	}))
+	ctx, problems := browser(t)
+	t.Cleanup(func() {
+		srv.CloseClientConnections()
+		srv.Close()
+	})
+	if err := chromedp.Do(ctx, chromedp.EmulateViewport(1280, 900), chromedp.Navigate(srv.URL),
+		until(`[...document.querySelectorAll('.forecast .spark .line')].filter(l => l.getAttribute('d')?.length > 1000).length === 4`)); err != nil {
+		t.Fatalf("%v; the page said %q", err, problems())
+	}
+	if now := ask[float64](t, ctx, `parseFloat(document.querySelector('.forecast .now').style.left)`); now < 45 || now > 55 {
+		t.Errorf("now is at %.1f %% of the width, want the middle", now)
+	}
+	screenshot(t, ctx, "panels-without-charts")
 }
 
 func TestEventsAreFilteredLiveAndKept(t *testing.T) {

@@ -55,9 +55,9 @@ export class Warm {
     }
     text(this.state, w.state);
     text(this.count, `${num(w.prepared)} of ${num(w.wanted)} prepared`);
-    const serving = (p.instances ?? []).filter((i) => !i.spare && i.state !== 'gone').length;
+    const { ready, loading } = p.scale, serving = ready + loading;
     const room = Math.max(w.max_prepared, serving + w.prepared + w.preparing, serving + w.min);
-    this.parts.show([['serving', serving, '--good'], ['prepared', w.prepared, '--warm'], ['preparing', w.preparing, '--warm', true]], room);
+    this.parts.show([['serving', ready, '--good'], ['loading', loading, '--load', true], ['prepared', w.prepared, '--warm'], ['preparing', w.preparing, '--warm', true]], room);
     const most = w.max_prepared > 0 ? `up to ${num(w.max_prepared)} together with those that serve` : 'no more';
     text(this.rule, `At least ${num(w.min)} at any capacity, ${most}.` + (w.reuse ? ' Scale-in sends instances back here.' : ''));
   }

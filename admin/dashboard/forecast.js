@@ -149,7 +149,7 @@ export class Forecast {
     const edge = { stroke: 'transparent', width: 0, points: { show: false } };
     this.#chart = new window.uPlot({
       width: Math.max(this.plot.clientWidth, 100), height: Math.max(this.plot.clientHeight, 100),
-      legend: { show: false }, padding: [18, 14, 0, 0],
+      legend: { show: false }, padding: [18, 28, 0, 0],
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 } },
       scales: { x: { auto: false }, y: { auto: false, range: () => [0, this.top ?? 1] } },
       axes: [

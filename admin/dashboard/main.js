@@ -93,7 +93,7 @@ async function catchUp() {
     const [h, d, ...past] = await Promise.all([get('v1/history'), get('v1/decisions?changed=true&limit=60'), ...kept]);
     charts.load(h);
     decisions.add(...d.decisions);
-    log.add(...past.flatMap((p) => p.events), ...d.decisions.map((x) => ({ type: 'decision', time: x.time, pool: x.pool, text: x.why, data: x })));
+    log.add(...past.flatMap((p) => p.events.reverse()), ...d.decisions.map((x) => ({ type: 'decision', time: x.time, pool: x.pool, text: x.why, data: x })));
   } catch (e) {
     console.warn('weir: the history did not come:', e.message);
   }
