@@ -54,7 +54,7 @@ func (f *fresh) add(e Event) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if len(f.events) == freshMost {
-		f.events = slices.Delete(f.events, 0, 1)
+		f.events = append(f.events[:0], f.events[freshMost/2:]...)
 	}
 	f.events = append(f.events, e)
 }

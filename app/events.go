@@ -2,8 +2,11 @@ package app
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
+
+	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/weirlb/weir/admin"
 	"github.com/weirlb/weir/control"
@@ -44,7 +47,7 @@ func (c chronicle) journal() *control.Journal {
 func (c chronicle) Keep(events []admin.Event) error {
 	j := c.journal()
 	if j == nil {
-		return fmt.Errorf("the state is not open")
+		return errors.New("the state is not open")
 	}
 	texts := map[string][][]byte{}
 	for _, e := range events {
@@ -57,7 +60,10 @@ func (c chronicle) Keep(events []admin.Event) error {
 		}
 		texts[e.Type] = append(texts[e.Type], b)
 	}
-	return j.KeepEvents(texts)
+	if err := j.KeepEvents(texts); !errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
+		return err
+	}
+	return nil // another process holds the state by now
 }
 
 func (c chronicle) Events(pool string, types []string, limit int) ([]admin.Event, error) {

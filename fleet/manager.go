@@ -58,7 +58,7 @@ type Event struct {
 	Time     time.Time
 	Pool     string
 	Instance string
-	State    State
+	State    State // with StateChanged; else ""
 	Kind     EventKind
 	Why      string
 }

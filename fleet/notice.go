@@ -108,7 +108,7 @@ func (f *Fleet) countCut(in *instance, deadline time.Time) {
 	f.mu.Unlock()
 	if n > 0 {
 		f.log.Error("an instance is taken back with requests in flight", "pool", in.Pool, "instance", in.ID, "in_flight", n)
-		f.happened(in, SpotNotice, "", fmt.Sprintf("is taken back with %d requests in flight", n))
+		f.happened(in, SpotNotice, "", fmt.Sprintf("is taken back with requests in flight, which are cut: %d", n))
 	}
 }
 

@@ -14,7 +14,7 @@ func (f *Fleet) refuse(in *instance, err error) {
 	in.why = err.Error()
 	f.mu.Unlock()
 	f.log.Warn("an instance was refused", "pool", in.Pool, "instance", in.ID, "placement", in.Placement.String(), "not again before", until, "why", err)
-	f.happened(in, CapacityRefused, Pending, fmt.Sprintf("no machine for %s: %v; not asked for again before %s", in.Placement, err, until.UTC().Format(time.TimeOnly+" UTC")))
+	f.happened(in, CapacityRefused, "", fmt.Sprintf("no machine for %s: %v; not asked for again before %s", in.Placement, err, until.UTC().Format(time.TimeOnly+" UTC")))
 }
 
 // Refused is where capacity was refused lately, for the next plan. The caller may keep it.
