@@ -56,6 +56,7 @@ func (a *App) WhatIf(ctx context.Context, q admin.Question, progress func(float6
 		Begin(&o, r, r.Boots)
 		o.Name, o.Seed, o.Price = [...]string{"as configured", "alternative"}[i], cmp.Or(q.Seed, 1), priceOf(now)
 		o.Step = max((r.To.Sub(r.From) / whatIfPoints).Round(time.Second), time.Second)
+		o.Terse = true
 		if i == 0 {
 			judge = o
 		}

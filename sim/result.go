@@ -101,7 +101,9 @@ func (r *Result) answered(d time.Duration) {
 
 func (r *Result) decided(d scale.Decision) {
 	r.Changes++
-	r.Decisions = append(r.Decisions, d)
+	if !r.o.Terse {
+		r.Decisions = append(r.Decisions, d)
+	}
 }
 
 // count notes how many instances there are from now on.

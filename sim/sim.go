@@ -68,6 +68,7 @@ type Options struct {
 	Lag          time.Duration // between two decisions; 0 means control.Every
 	Quiet        time.Duration // the same when nothing has happened for a while; 0 means Tick
 	Step         time.Duration // between two points of Result.Curve; 0 means a minute
+	Terse        bool          // Result.Decisions stays empty: they are most of a result's memory
 	Progress     func(at time.Duration, requests int)
 }
 
