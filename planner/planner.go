@@ -158,6 +158,8 @@ type Outcome struct {
 	Served   float64       `json:"served"`
 	WaitP95  time.Duration `json:"wait_p95"`
 	Peak     int           `json:"peak_instances"`
+
+	InstanceSeconds float64 `json:"instance_s"` // of all instances together
 }
 
 // Answer is the best plan and what was thought of on the way.

@@ -85,10 +85,10 @@ func try(ctx context.Context, q *Question, f *Facts, s Shape) (Plan, error) {
 	p.Usual, p.Monthly = outcomeOf(usual), perHour(usual, mix, q.day)*HoursPerMonth
 	p.InSpike = p.Usual
 	if q.Spike > 1 {
-		span := calm + rise + spikeStays + after
+		surge, span := (&Answer{Question: *q, Facts: *f}).Surge()
 		o := options()
 		o.Desired = f.Usual
-		spike, err := sim.Run(ctx, o, arrivals(q, span, q.Users/f.Mean.Seconds(), func(at time.Duration) float64 { return f.spikeRate(q, at) }))
+		spike, err := sim.Run(ctx, o, surge)
 		if err != nil {
 			return p, err
 		}
@@ -104,7 +104,7 @@ func try(ctx context.Context, q *Question, f *Facts, s Shape) (Plan, error) {
 }
 
 func outcomeOf(r *sim.Result) Outcome {
-	o := Outcome{Requests: r.Requests, Kept: r.Kept, WaitP95: r.Wait.Quantile(0.95), Peak: r.Peak}
+	o := Outcome{Requests: r.Requests, Kept: r.Kept, WaitP95: r.Wait.Quantile(0.95), Peak: r.Peak, InstanceSeconds: r.InstanceHours * 3600}
 	if r.Requests > 0 {
 		o.Served = 1 - float64(r.Lost)/float64(r.Requests)
 	}

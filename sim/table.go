@@ -26,13 +26,17 @@ type runJSON struct {
 	Reactive float64 `json:"forecast_wape_reactive,omitempty"`
 }
 
-// WriteJSON writes runs for programs: {"runs": [...]}. Names that end in _s are seconds.
+// WriteJSON writes runs for programs: {"runs": [...]}. Names that end in _s are seconds. The curve is the run in at most 600 steps of time.
 func WriteJSON(w io.Writer, runs []*Result) error {
+	type drawn struct {
+		runJSON
+		Curve reportCurve `json:"curve"`
+	}
 	out := struct {
-		Runs []runJSON `json:"runs"`
-	}{Runs: make([]runJSON, len(runs))}
+		Runs []drawn `json:"runs"`
+	}{Runs: make([]drawn, len(runs))}
 	for i, r := range runs {
-		out.Runs[i] = r.forJSON()
+		out.Runs[i] = drawn{r.forJSON(), r.curve(max(r.o.Slots, 1))}
 	}
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
