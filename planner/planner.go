@@ -15,7 +15,7 @@ import (
 
 // Type is a machine that may be used.
 type Type struct {
-	Name           string        `json:"name"`
+	Name           string
 	OnDemand, Spot float64       // per hour; Spot 0: there is none
 	Slots          int           // requests that it works on at a time
 	Boot           time.Duration // from the launch to ready, the model loaded
@@ -29,12 +29,16 @@ type Question struct {
 	Budget    float64       // of a month
 	Types     []Type
 
+	// Traffic, when it was recorded, says what Users, Low, High and Spike say else.
+	Traffic *Traffic
+
 	Wait       time.Duration // in the queue that 95 of 100 are promised on a usual day; 0: half of a mean request, at most 10 s
 	Patience   time.Duration // after which users leave; 0: a minute
 	SpikeHours float64       // that spikes last in a month, together; 0: 4
 	Seed       uint64
 
-	day time.Duration // how long a usual day is played; 0: dayLength
+	seen *recorded     // of Traffic
+	day  time.Duration // how long a usual day is played; 0: dayLength
 }
 
 // HoursPerMonth is what a month is taken for.
@@ -46,8 +50,18 @@ const (
 )
 
 // fill sets what was left out, and says what is wrong with the rest.
-func (q *Question) fill() error {
+func (q *Question) fill() (err error) {
 	mean := (q.Low + q.High) / 2
+	if q.Traffic != nil && q.seen == nil {
+		if q.seen, err = q.Traffic.read(); err != nil {
+			return err
+		}
+		r := q.seen
+		mean = r.Mean
+		q.Low, q.High = r.Mean, r.High
+		q.Users = max(1, r.Highest)
+		q.Spike = min(max(1, r.Highest/max(r.Usual, 1e-9)), 1e4)
+	}
 	if q.Wait == 0 {
 		q.Wait = min(mean/2, 10*time.Second)
 	}
@@ -93,22 +107,30 @@ type Facts struct {
 	Usual     int     // instances that keep the promise at the highest of a usual day
 	Night     int     // and at its lowest
 	Peak      int     // and at the highest of a spike
+	Busy      int     // and in the hours that a recording has its load in; 0: no hours stand out
 	PerHour   float64 // that the budget comes to, spread evenly
 }
 
 func facts(q *Question) Facts {
 	f := Facts{Mean: (q.Low + q.High) / 2, Base: q.Users / q.Spike, PerHour: q.Budget / HoursPerMonth}
+	night, highest := nightShare*f.Base, q.Users
 	f.Type = slices.MinFunc(q.Types, func(a, b Type) int {
 		return compare(a.cheapest()/float64(a.Slots), b.cheapest()/float64(b.Slots))
 	})
-	s, spread := f.Mean.Seconds(), (q.High - q.Low).Seconds()
-	f.SCV = spread * spread / 12 / (s * s) // of a uniform distribution
-	f.Rate = f.Base / s                    // Little's law
-	f.NightRate = nightShare * f.Rate
+	spread := (q.High - q.Low).Seconds()
+	f.SCV = spread * spread / 12 / (f.Mean.Seconds() * f.Mean.Seconds()) // of a uniform distribution
+	if r := q.seen; r != nil {
+		f.Mean, f.SCV, f.Base, night, highest = r.Mean, r.SCV, r.Usual, r.Night, r.Highest
+	}
+	s := f.Mean.Seconds()
+	f.Rate, f.NightRate = f.Base/s, night/s // Little's law
 	need := func(load float64) int {
 		return max(1, int(math.Ceil(float64(scale.FewestSlots(load, f.SCV, q.Wait.Seconds()/s))/float64(f.Type.Slots))))
 	}
-	f.Usual, f.Night, f.Peak = need(f.Base), need(nightShare*f.Base), need(q.Users)
+	f.Usual, f.Night, f.Peak = need(f.Base), need(night), need(highest)
+	if q.seen != nil {
+		f.Busy = need(q.seen.rhythm.Load)
+	}
 	return f
 }
 
@@ -137,29 +159,31 @@ type Shape struct {
 	Max             int     `json:"max"`
 	QueueLimit      int     `json:"queue_limit"`
 	WarmMin         int     `json:"warm_min"`
+	DayMin          int     `json:"day_min,omitempty"` // in the hours from DayFrom to DayTo; 0: there is no schedule
+	DayFrom         int     `json:"day_from,omitempty"`
+	DayTo           int     `json:"day_to,omitempty"`
 	PerHour         float64 `json:"per_hour"` // most that the instances may cost
 }
 
 // Plan is a candidate, with what the simulator says of it.
 type Plan struct {
 	Shape
-	Monthly   float64 `json:"monthly"`    // of usual days
-	Spikes    float64 `json:"spikes"`     // what the spikes of a month cost besides
-	Usual     Outcome `json:"usual"`      // of a usual day
-	InSpike   Outcome `json:"in_spike"`   // of the time of a spike
-	Fits      bool    `json:"fits"`       // the budget
-	Interrupt float64 `json:"spot_share"` // part of a usual day's highest capacity that may be taken back
+	Monthly   float64 `json:"per_month"`        // of usual days
+	Spikes    float64 `json:"spikes_per_month"` // what the spikes of a month cost besides
+	Usual     Outcome `json:"usual"`            // of a usual day
+	InSpike   Outcome `json:"in_spike"`         // of the time of a spike
+	Fits      bool    `json:"fits"`             // the budget
+	Interrupt float64 `json:"spot_share"`       // part of a usual day's highest capacity that may be taken back
 }
 
 // Outcome is what users would see.
 type Outcome struct {
-	Requests int           `json:"requests"`
-	Kept     float64       `json:"kept"` // part that waited no longer than promised
-	Served   float64       `json:"served"`
-	WaitP95  time.Duration `json:"wait_p95"`
-	Peak     int           `json:"peak_instances"`
-
-	InstanceSeconds float64 `json:"instance_s"` // of all instances together
+	Requests        int
+	Kept            float64 // part that waited no longer than promised
+	Served          float64
+	WaitP95         time.Duration
+	Peak            int     // most instances at a time
+	InstanceSeconds float64 // of all instances together
 }
 
 // Answer is the best plan and what was thought of on the way.
@@ -242,7 +266,7 @@ func candidates(q *Question, f *Facts) (out []Shape) {
 	}
 	for _, percent := range shares {
 		for _, base := range []int{0, (f.Night + 3) / 4, f.Night} { // that much of the night's load is never taken back
-			for _, least := range slices.Compact([]int{f.Night, f.Usual}) {
+			for _, least := range leasts(q, f) {
 				if percent == 100 && base > 0 || percent > 0 && percent < 100 && base != f.Night {
 					continue
 				}
@@ -252,15 +276,28 @@ func candidates(q *Question, f *Facts) (out []Shape) {
 				if !slices.Contains(out, s) {
 					out = append(out, s)
 				}
+				// The same with a schedule, where the recording has hours for one.
+				if r := q.seen; r != nil && r.rhythm.From != r.rhythm.To && f.Busy > s.Min && least <= f.Night {
+					s.DayMin, s.DayFrom, s.DayTo = min(f.Busy, s.Max), r.rhythm.From, r.rhythm.To
+					out = append(out, s)
+				}
 			}
 		}
 	}
 	return out
 }
 
+// leasts are the minimums to try. To have none is for what is idle at times, and was seen to be.
+func leasts(q *Question, f *Facts) []int {
+	if q.seen != nil && q.seen.Night < 0.05 {
+		return slices.Compact([]int{0, f.Night, f.Usual})
+	}
+	return slices.Compact([]int{f.Night, f.Usual})
+}
+
 // fill sets what follows from the rest of a shape.
 func (s *Shape) fill(q *Question, f *Facts) {
-	s.Min = min(s.Min, s.Max)
+	s.Min, s.DayMin = min(s.Min, s.Max), min(s.DayMin, s.Max)
 	s.QueueLimit = max(1, int(float64(s.Max*f.Type.Slots)*q.Patience.Seconds()/f.Mean.Seconds()))
 	s.WarmMin = min(max(0, s.Max-f.Usual), f.Usual)
 	s.PerHour = math.Ceil(100*s.mix(f).Cost(s.Max)) / 100

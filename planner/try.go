@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/weirlb/weir/app"
@@ -77,6 +78,11 @@ func try(ctx context.Context, q *Question, f *Facts, s Shape) (Plan, error) {
 		o.Boot = app.Boots([]time.Duration{f.Type.Boot})
 		return o
 	}
+	if q.seen != nil {
+		err := q.seen.try(ctx, q, s.mix(f), options, &p)
+		p.weigh(q, f, s.mix(f))
+		return p, err
+	}
 	usual, err := sim.Run(ctx, options(), arrivals(q, q.day, f.Rate, func(at time.Duration) float64 { return f.usualRate(q.day, at) }))
 	if err != nil {
 		return p, err
@@ -96,11 +102,40 @@ func try(ctx context.Context, q *Question, f *Facts, s Shape) (Plan, error) {
 		more := max(0, perHour(spike, mix, span)-p.Monthly/HoursPerMonth) * span.Hours()
 		p.InSpike, p.Spikes = outcomeOf(spike), more*q.SpikeHours/spikeStays.Hours()
 	}
+	p.weigh(q, f, mix)
+	return p, nil
+}
+
+// weigh sets what follows from what a plan costs.
+func (p *Plan) weigh(q *Question, f *Facts, mix *plan.Mix) {
 	p.Fits = p.Monthly+p.Spikes <= q.Budget
 	if n := f.Usual; n > 0 {
 		p.Interrupt = float64(n-mix.OnDemandOf(n)) / float64(n)
 	}
-	return p, nil
+}
+
+// try runs a candidate through what was recorded, and its busiest time alone.
+func (r *recorded) try(ctx context.Context, q *Question, mix *plan.Mix, options func() sim.Options, p *Plan) error {
+	o := options()
+	o.Start = r.Start.Add(r.usualFrom)
+	span := r.usual[len(r.usual)-1].At
+	o.Step = max(step, (span / 3000).Round(time.Second))
+	usual, err := sim.Run(ctx, o, slices.Values(r.usual))
+	if err != nil {
+		return err
+	}
+	p.Usual, p.Monthly = outcomeOf(usual), perHour(usual, mix, usual.Span)*HoursPerMonth
+	o = options()
+	o.Start = r.Start.Add(r.peakFrom)
+	peak, err := sim.Run(ctx, o, slices.Values(r.peak))
+	if err != nil {
+		return err
+	}
+	p.InSpike = outcomeOf(peak)
+	if !r.whole { // else its cost is among the rest
+		p.Spikes = max(0, perHour(peak, mix, peak.Span)-p.Monthly/HoursPerMonth) * q.SpikeHours
+	}
+	return nil
 }
 
 func outcomeOf(r *sim.Result) Outcome {

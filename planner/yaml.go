@@ -11,9 +11,22 @@ func YAML(q *Question, f *Facts, p *Plan) string {
 	var b strings.Builder
 	say := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	t := &f.Type
-	say("# Planned for %s users at the same time at the highest of a spike of %gx, requests of %v to %v, and %.0f a month.", count(q.Users), q.Spike, q.Low, q.High, q.Budget)
-	say("# A usual day's highest is %.4g requests at the same time: %.4g a second of %v on average (Little's law).", f.Base, f.Rate, f.Mean)
-	say(`listen: [{address: ":8080", routes: [{pool: api}]}]`)
+	night := fmt.Sprintf("The night's load, %.0f %% of the day's,", 100*nightShare)
+	if r := q.seen; r != nil {
+		say("# Planned for what was recorded, and %.0f a month. %s.", q.Budget, r.About)
+		say("# Of its stretches of five minutes 95 of 100 have at most %.4g requests at the same time, the busiest has %.4g; a request takes %v on average, at most %v.",
+			r.Usual, r.Highest, r.Mean.Round(time.Millisecond), r.High.Round(time.Millisecond))
+		night = fmt.Sprintf("What the quietest stretches have, %.3g requests at the same time,", r.Night)
+	} else {
+		say("# Planned for %s users at the same time at the highest of a spike of %gx, requests of %v to %v, and %.0f a month.", count(q.Users), q.Spike, q.Low, q.High, q.Budget)
+		say("# A usual day's highest is %.4g requests at the same time: %.4g a second of %v on average (Little's law).", f.Base, f.Rate, f.Mean)
+	}
+	if p.InSpike.Served < 0.995 {
+		say("# What the money does not buy is refused: first what is least important, as X-Priority says (0 is usual, -1 and less can wait, 1 and more comes first).")
+		say(`listen: [{address: ":8080", routes: [{pool: api, priority: {header: X-Priority, max: 4}}]}]`)
+	} else {
+		say(`listen: [{address: ":8080", routes: [{pool: api}]}]`)
+	}
 	say("pools:")
 	say("  api:")
 	say("    # %s, %d at a time: the cheapest for a request.", t.Name, t.Slots)
@@ -35,7 +48,10 @@ func YAML(q *Question, f *Facts, p *Plan) string {
 		say("    warm_pool: {state: stopped, min: %d, max_prepared: %d, reuse: true}", p.WarmMin, f.Usual+p.WarmMin)
 	}
 	say("    scale:")
-	say("      # The night's load, %.0f %% of the day's, needs %d instances, the day's highest %d.", 100*nightShare, f.Night, f.Usual)
+	say("      # %s needs %d instances, the day's highest %d.", night, f.Night, f.Usual)
+	if p.Min == 0 {
+		say("      # None while nobody asks; the first request is held while one boots, %v.", t.Boot)
+	}
 	say("      min: %d", p.Min)
 	if p.Max < f.Peak {
 		say("      # A spike would need %d; the budget pays for %d in its hours.", f.Peak, p.Max)
@@ -48,6 +64,13 @@ func YAML(q *Question, f *Facts, p *Plan) string {
 	say("      policies:")
 	say("        # 95 of 100 wait no longer, with the fewest instances; it launches within a second of a queue.")
 	say("        - queue: {wait_p95: %v}", seconds(q.Wait))
+	if p.DayMin > 0 {
+		r := q.seen
+		say("        # The hour of the day explains %.0f %% of how the load changes: from %d to %d o'clock it is %.3g requests at the same time on nine days of ten.",
+			100*r.rhythm.Strength, p.DayFrom, p.DayTo, r.rhythm.Load)
+		say("        - schedule: {name: day, cron: \"0 %d * * *\", timezone: %s, min: %d}", p.DayFrom, zoneOf(r.Start), p.DayMin)
+		say("        - schedule: {name: night, cron: \"0 %d * * *\", timezone: %s, min: %d}", p.DayTo, zoneOf(r.Start), p.Min)
+	}
 	say("        # Learns the day and the week, and launches ahead of them once it does better than reacting.")
 	say("        - predict: {}")
 	say("      cost:")
@@ -82,6 +105,14 @@ func YAML(q *Question, f *Facts, p *Plan) string {
 	say("  # There is nothing left to launch.")
 	say(`  at-max: {query: 'weir_desired_instances{pool="api"}', comparison: at_least, threshold: %d, points: 5}`, p.Max)
 	return b.String()
+}
+
+// zoneOf is the zone of a time as a config writes it.
+func zoneOf(t time.Time) string {
+	if name := t.Location().String(); name != "" && name != "Local" {
+		return name
+	}
+	return "UTC"
 }
 
 // seconds is a duration as a config writes it.

@@ -20,6 +20,7 @@ import (
 )
 
 type planCmd struct {
+	Trace    string  `help:"Plan for recorded requests instead, in any format of docs/traces.md: then only --budget is needed." type:"existingfile" placeholder:"FILE"`
 	Users    float64 `help:"Users that wait for an answer at the same time, at the highest of a spike."`
 	Duration string  `help:"What a request takes on an idle machine, from the shortest to the longest." placeholder:"10s..30s"`
 	Spike    string  `help:"The highest in terms of a usual day's highest; 1x: there are no spikes." placeholder:"100x"`
@@ -30,6 +31,8 @@ type planCmd struct {
 	Patience   time.Duration `help:"After which users leave." default:"1m" group:"Assumptions"`
 	SpikeHours float64       `help:"That spikes last in a month, together." default:"4" group:"Assumptions"`
 	Seed       uint64        `help:"Seed of the simulated traffic: the same seed gives the same plan." default:"1" group:"Assumptions"`
+
+	traceFlags `group:"Trace"`
 
 	Out  string `short:"o" help:"Write the config to this file; without it it is printed." type:"path" placeholder:"FILE"`
 	JSON bool   `help:"Print all plans as JSON instead."`
