@@ -6,7 +6,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 # Linux on two cores: the race detector and real servers need more than the default ten minutes' patience on a busy day.
 TEST_TIMEOUT ?= 20m
 
-.PHONY: demo test build assets deps lint chaos chaos-fleet rush fuzz tls-check slow-check bench bench-proxy bench-azure bench-tail bench-tsdb bench-replay bench-forecast pictures clean
+.PHONY: demo test build assets deps lint chaos chaos-fleet rush fuzz tls-check slow-check bench bench-proxy bench-azure bench-tail bench-tsdb bench-replay bench-forecast design-case pictures clean
 
 ## demo: build Weir and watch it balance, hold and scale in about three minutes
 demo: build
@@ -80,6 +80,10 @@ bench-tail: deps build
 ## pictures: those of docs/img/policies, of how each policy behaves
 pictures:
 	$(GO) run ./bench/pictures
+
+## design-case: 5,000 users, a spike of 100x and 8,000 a month: planned, replayed and run for real, smaller; seven minutes
+design-case: build
+	$(GO) run ./bench/design -weir $(BIN) $(ARGS)
 
 ## bench-tsdb: what measured values cost on disk and in memory, 10,000 series every 5 s
 bench-tsdb:

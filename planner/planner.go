@@ -38,6 +38,7 @@ type Question struct {
 	Seed       uint64
 
 	seen *recorded     // of Traffic
+	pace float64       // how many times faster than life everything is; 0: 1
 	day  time.Duration // how long a usual day is played; 0: dayLength
 }
 
@@ -224,8 +225,16 @@ const fits = 3
 // fit tries a candidate, and with fewer instances in a spike when only that is too dear.
 func fit(ctx context.Context, q *Question, f *Facts, s Shape) (p Plan, err error) {
 	for range fits {
-		if p, err = try(ctx, q, f, s); err != nil || p.Fits || p.Monthly > q.Budget || p.Spikes == 0 {
+		if p, err = try(ctx, q, f, s); err != nil || p.Fits {
 			return p, err
+		}
+		if q.seen != nil && q.seen.whole { // spikes are among the rest
+			s.Max = max(1, int(0.97*float64(s.Max)*q.Budget/p.Monthly))
+			s.fill(q, f)
+			continue
+		}
+		if p.Monthly > q.Budget || p.Spikes == 0 {
+			return p, nil
 		}
 		// A little less than what is left pays for.
 		less := f.Usual + int(0.97*float64(s.Max-f.Usual)*(q.Budget-p.Monthly)/p.Spikes)
@@ -306,6 +315,9 @@ func (s *Shape) fill(q *Question, f *Facts) {
 // most is how many instances the budget pays for in a spike, when the rest of the month is as usual: no more than a spike needs, and no fewer than a usual
 // day does.
 func most(q *Question, f *Facts, s *Shape) int {
+	if q.seen != nil && q.seen.whole {
+		return f.Peak // what it costs is seen when it is played
+	}
 	m := s.mix(f)
 	usual := m.Cost((max(s.Min, f.Night)+f.Usual)/2) * (HoursPerMonth - q.SpikeHours)
 	perHour := max(0, q.Budget-usual) / q.SpikeHours

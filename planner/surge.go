@@ -22,7 +22,7 @@ func (a *Answer) Scaled(size, pace float64) (*Answer, error) {
 	q.Users /= size
 	q.Budget /= size
 	q.Low, q.High, q.Wait, q.Patience = faster(q.Low), faster(q.High), faster(q.Wait), faster(q.Patience)
-	q.Types = nil
+	q.pace, q.Types = pace, nil
 	for _, t := range a.Question.Types {
 		t.Boot = faster(t.Boot)
 		q.Types = append(q.Types, t)

@@ -71,9 +71,9 @@ func (t *Traffic) read() (*recorded, error) {
 	}
 	sorted := slices.Sorted(slices.Values(bins))
 	at := func(q float64) float64 { return sorted[min(int(q*float64(len(sorted))), len(sorted)-1)] }
-	r.Usual, r.Night, r.Highest = at(usualShare), at(nightPart), sorted[len(sorted)-1]
+	r.Usual, r.Night, r.Highest = at(usualShare), at(nightPart), float64(t.together())
 	r.rhythm = rhythmOf(bins, t.Start)
-	highest := time.Duration(slices.Index(bins, r.Highest)) * binLength
+	highest := time.Duration(slices.Index(bins, sorted[len(sorted)-1])) * binLength
 	r.peakFrom = max(0, highest-aroundPeak)
 	r.peak = t.part(r.peakFrom, highest+binLength+aroundPeak)
 	r.usual, r.whole = t.Requests, true
@@ -82,6 +82,23 @@ func (t *Traffic) read() (*recorded, error) {
 		r.usualFrom, r.usual = t.usualPart(span)
 	}
 	return r, nil
+}
+
+// together is how many requests there were at the same time at most, if none waited.
+func (t *Traffic) together() (most int) {
+	ends := make([]time.Duration, len(t.Requests))
+	for i := range t.Requests {
+		ends[i] = t.Requests[i].At + t.Requests[i].Service
+	}
+	slices.Sort(ends)
+	over := 0
+	for i := range t.Requests {
+		for over < len(ends) && ends[over] <= t.Requests[i].At {
+			over++
+		}
+		most = max(most, i+1-over)
+	}
+	return most
 }
 
 // part is what came between two times, from 0 on.

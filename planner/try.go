@@ -76,6 +76,7 @@ func try(ctx context.Context, q *Question, f *Facts, s Shape) (Plan, error) {
 		o.Start = time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)
 		o.Seed, o.Step, o.Promise = q.Seed, step, q.Wait
 		o.Boot = app.Boots([]time.Duration{f.Type.Boot})
+		o.Forecast = nil // fits take longer than all the rest; a plan is to hold before anything is learned
 		return o
 	}
 	if q.seen != nil {

@@ -14,7 +14,7 @@ func YAML(q *Question, f *Facts, p *Plan) string {
 	night := fmt.Sprintf("The night's load, %.0f %% of the day's,", 100*nightShare)
 	if r := q.seen; r != nil {
 		say("# Planned for what was recorded, and %.0f a month. %s.", q.Budget, r.About)
-		say("# Of its stretches of five minutes 95 of 100 have at most %.4g requests at the same time, the busiest has %.4g; a request takes %v on average, at most %v.",
+		say("# Of its stretches of five minutes 95 of 100 have at most %.4g requests at the same time, and there were never more than %.4g; a request takes %v on average, at most %v.",
 			r.Usual, r.Highest, r.Mean.Round(time.Millisecond), r.High.Round(time.Millisecond))
 		night = fmt.Sprintf("What the quietest stretches have, %.3g requests at the same time,", r.Night)
 	} else {
@@ -53,14 +53,17 @@ func YAML(q *Question, f *Facts, p *Plan) string {
 		say("      # None while nobody asks; the first request is held while one boots, %v.", t.Boot)
 	}
 	say("      min: %d", p.Min)
-	if p.Max < f.Peak {
+	switch {
+	case p.Max < f.Peak && q.seen != nil:
+		say("      # At its busiest there would be use for %d; the budget pays for %d.", f.Peak, p.Max)
+	case p.Max < f.Peak:
 		say("      # A spike would need %d; the budget pays for %d in its hours.", f.Peak, p.Max)
-	} else {
+	default:
 		say("      # What a spike needs.")
 	}
 	say("      max: %d", p.Max)
 	say("      # Two boots: an instance that is ended is not missed a moment later.")
-	say("      scale_in_window: %v", seconds(max(time.Minute, 2*t.Boot)))
+	say("      scale_in_window: %v", seconds(max(time.Duration(float64(time.Minute)/max(q.pace, 1)), 2*t.Boot)))
 	say("      policies:")
 	say("        # 95 of 100 wait no longer, with the fewest instances; it launches within a second of a queue.")
 	say("        - queue: {wait_p95: %v}", seconds(q.Wait))

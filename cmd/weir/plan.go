@@ -32,7 +32,11 @@ type planCmd struct {
 	SpikeHours float64       `help:"That spikes last in a month, together." default:"4" group:"Assumptions"`
 	Seed       uint64        `help:"Seed of the simulated traffic: the same seed gives the same plan." default:"1" group:"Assumptions"`
 
-	traceFlags `group:"Trace"`
+	Service time.Duration `help:"Service time of requests for which the trace gives neither that nor tokens." default:"1s" group:"Trace"`
+	Prefill time.Duration `help:"Time that a token of a prompt takes." default:"200us" group:"Trace"`
+	Decode  time.Duration `help:"Time that a token of an answer takes." default:"20ms" group:"Trace"`
+	To      string        `help:"End there: an offset or a date." group:"Trace"`
+	traceFlags
 
 	Out  string `short:"o" help:"Write the config to this file; without it it is printed." type:"path" placeholder:"FILE"`
 	JSON bool   `help:"Print all plans as JSON instead."`
@@ -44,11 +48,14 @@ the best is written with a reason for each number, and the others are shown besi
 
   weir plan --users 5000 --duration 10s..30s --spike 100x --budget 8000/month -o weir.yaml
   weir plan --users 200 --duration 2s..4s --spike 5x --budget 3000 --gpu-types types.csv
+  weir plan --trace access.log --budget 3000/month --zone Europe/Berlin
 
   name,on_demand,spot,slots,boot
   g5.xlarge,1.006,0.302,1,45s
 
-What is missing is asked for on a terminal. What was recorded is judged by weir replay.`
+What is missing is asked for on a terminal. With --trace what was recorded says it: candidates are tried by playing it, whole when it has up to 300,000 requests, and its
+busiest time alone; where it has its load in the same hours every day, also with a schedule. The exit code is 1 when nothing keeps within the budget; the cheapest
+plan is printed all the same.`
 }
 
 // exampleTypes are there when no file names any. Their prices are examples.
@@ -65,6 +72,11 @@ func (p *planCmd) Run(o *output) error {
 	if err != nil {
 		return usageError{fmt.Errorf("weir plan: %w", err)}
 	}
+	if p.Trace != "" {
+		if q.Traffic, err = p.traffic(o.err); err != nil {
+			return fmt.Errorf("weir plan: %w", err)
+		}
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	answer, err := planner.Solve(ctx, q, func(done, of int) {
@@ -78,10 +90,14 @@ func (p *planCmd) Run(o *output) error {
 	if err != nil {
 		return fmt.Errorf("weir plan: %w", err)
 	}
+	var over error
+	if best := &answer.Best; !best.Fits {
+		over = fmt.Errorf("weir plan: no plan keeps within %.0f a month: the cheapest comes to %.0f", q.Budget, best.Monthly+best.Spikes)
+	}
 	if p.JSON {
 		enc := json.NewEncoder(o.out)
 		enc.SetIndent("", "  ")
-		return enc.Encode(answer)
+		return errors.Join(enc.Encode(answer), over)
 	}
 	config := planner.YAML(&answer.Question, &answer.Facts, &answer.Best)
 	report := o.out
@@ -93,29 +109,58 @@ func (p *planCmd) Run(o *output) error {
 	}
 	if p.Out == "" {
 		_, err = io.WriteString(o.out, config)
-		return err
+		return errors.Join(err, over)
 	}
 	if err := replaceFile(p.Out, []byte(config)); err != nil {
 		return err
 	}
 	fmt.Fprintf(report, "\nwritten to %s; put your command into its template, then: weir check -c %[1]s\n", p.Out)
-	return nil
+	return over
+}
+
+// traffic reads the trace.
+func (p *planCmd) traffic(w io.Writer) (*planner.Traffic, error) {
+	r := replayCmd{Trace: p.Trace, To: p.To, Speed: 1, Seed: p.Seed, traceFlags: p.traceFlags, Service: p.Service, Prefill: p.Prefill, Decode: p.Decode}
+	rec, err := r.read(w)
+	if err != nil {
+		return nil, err
+	}
+	for i := range rec.requests {
+		if q := &rec.requests[i]; q.Service == 0 {
+			q.Service = r.service(*q)
+		}
+	}
+	start := rec.start
+	if p.Zone != "" {
+		zone, err := time.LoadLocation(p.Zone)
+		if err != nil {
+			return nil, err
+		}
+		start = start.In(zone)
+	}
+	return &planner.Traffic{About: rec.about, Start: start, Requests: rec.requests}, nil
 }
 
 // ask asks for what is missing, on a terminal.
 func (p *planCmd) ask(in *os.File, o *output) error {
 	var missing []string
+	recorded := p.Trace != ""
+	for _, given := range []bool{p.Users != 0, p.Duration != "", p.Spike != ""} {
+		if recorded && given {
+			return usageError{errors.New("weir plan: --trace says what --users, --duration and --spike say; leave them out, or the trace")}
+		}
+	}
 	for _, one := range []struct {
 		flag, question string
 		has            bool
 		set            func(text string) error
 	}{
-		{"--users", "How many users wait at the same time, at the highest of a spike? ", p.Users != 0, func(s string) (err error) {
+		{"--users", "How many users wait at the same time, at the highest of a spike? ", recorded || p.Users != 0, func(s string) (err error) {
 			p.Users, err = strconv.ParseFloat(s, 64)
 			return err
 		}},
-		{"--duration", "How long does a request take, as in 10s..30s? ", p.Duration != "", func(s string) error { p.Duration = s; return nil }},
-		{"--spike", "How high is a spike in terms of a usual day, as in 100x? ", p.Spike != "", func(s string) error { p.Spike = s; return nil }},
+		{"--duration", "How long does a request take, as in 10s..30s? ", recorded || p.Duration != "", func(s string) error { p.Duration = s; return nil }},
+		{"--spike", "How high is a spike in terms of a usual day, as in 100x? ", recorded || p.Spike != "", func(s string) error { p.Spike = s; return nil }},
 		{"--budget", "What may be spent in a month, as in 8000? ", p.Budget != "", func(s string) error { p.Budget = s; return nil }},
 	} {
 		if one.has {
@@ -142,11 +187,13 @@ func (p *planCmd) ask(in *os.File, o *output) error {
 
 func (p *planCmd) question() (q planner.Question, err error) {
 	q = planner.Question{Users: p.Users, Wait: p.Wait, Patience: p.Patience, SpikeHours: p.SpikeHours, Seed: p.Seed, Types: exampleTypes}
-	if q.Low, q.High, err = parseSpan(p.Duration); err != nil {
-		return q, fmt.Errorf("--duration: %w", err)
-	}
-	if q.Spike, err = parseFactor(p.Spike); err != nil {
-		return q, fmt.Errorf("--spike: %w", err)
+	if p.Trace == "" {
+		if q.Low, q.High, err = parseSpan(p.Duration); err != nil {
+			return q, fmt.Errorf("--duration: %w", err)
+		}
+		if q.Spike, err = parseFactor(p.Spike); err != nil {
+			return q, fmt.Errorf("--spike: %w", err)
+		}
 	}
 	if q.Budget, err = parseBudget(p.Budget); err != nil {
 		return q, fmt.Errorf("--budget: %w", err)
@@ -249,18 +296,29 @@ func readTypes(name string, r io.Reader) (types []planner.Type, err error) {
 // writePlan says what was found, what it costs, what it does not buy, and what else there was.
 func writePlan(w io.Writer, a *planner.Answer) error {
 	q, f, best := &a.Question, &a.Facts, &a.Best
+	if q.Traffic != nil {
+		fmt.Fprintln(w, q.Traffic.About)
+	}
 	fmt.Fprintf(w, "A usual day's highest: %.4g requests at the same time, %.4g a second. That takes %d instances of %s; its night %d, a spike's highest %d.\n",
 		f.Base, f.Rate, f.Usual, f.Type.Name, f.Night, f.Peak)
-	fmt.Fprintf(w, "Assumed: a night of 30 %% of the day, spikes of %g hours a month, users that wait %v, boots of %v.\n\n", q.SpikeHours, q.Patience, f.Type.Boot)
+	assumed := fmt.Sprintf("spikes of %g hours a month, users that wait %v, boots of %v", q.SpikeHours, q.Patience, f.Type.Boot)
+	if q.Traffic == nil {
+		assumed = "a night of 30 % of the day, " + assumed
+	}
+	fmt.Fprintf(w, "Assumed: %s.\n\n", assumed)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "\ton demand\tmin\tmax\tusual days\tspikes\ta month\tpromise kept\tserved in a spike\tits p95 wait\tmay be taken back\t")
 	row := func(label string, p *planner.Plan) {
 		share := fmt.Sprintf("%d + %d %%", p.OnDemandBase, p.OnDemandPercent)
+		least := strconv.Itoa(p.Min)
+		if p.DayMin > 0 {
+			least = fmt.Sprintf("%d, %d by day", p.Min, p.DayMin)
+		}
 		over := ""
 		if !p.Fits {
 			over = " over"
 		}
-		fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%.0f\t%.0f\t%.0f%s\t%.1f %%\t%.0f %%\t%.1f s\t%.0f %%\t\n", label, share, p.Min, p.Max, p.Monthly, p.Spikes, p.Monthly+p.Spikes, over,
+		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%.0f\t%.0f\t%.0f%s\t%.1f %%\t%.0f %%\t%.1f s\t%.0f %%\t\n", label, share, least, p.Max, p.Monthly, p.Spikes, p.Monthly+p.Spikes, over,
 			100*p.Usual.Kept, 100*p.InSpike.Served, p.InSpike.WaitP95.Seconds(), 100*p.Interrupt)
 	}
 	row("this plan", best)

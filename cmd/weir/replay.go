@@ -238,12 +238,7 @@ func (r *replayCmd) options(w io.Writer, name string, p *config.Pool, rec *recor
 	if r.Switch > 0 {
 		o.Switch = r.Switch
 	}
-	o.Service = func(q sim.Request) time.Duration {
-		if q.Input+q.Output == 0 {
-			return r.Service
-		}
-		return time.Duration(q.Input)*r.Prefill + time.Duration(q.Output)*r.Decode
-	}
+	o.Service = r.service
 	if r.Blocks > 0 {
 		o.Prefill, o.PrefixBlock, o.PrefixKeeps = r.Prefill, r.Block, r.Blocks
 	}
@@ -258,6 +253,14 @@ func (r *replayCmd) options(w io.Writer, name string, p *config.Pool, rec *recor
 		o.Boot = app.Boots(boots)
 	}
 	return o, nil
+}
+
+// service is how long a request takes of which the trace does not say it.
+func (r *replayCmd) service(q sim.Request) time.Duration {
+	if q.Input+q.Output == 0 {
+		return r.Service
+	}
+	return time.Duration(q.Input)*r.Prefill + time.Duration(q.Output)*r.Decode
 }
 
 // compare runs Weir and then each baseline at its best.
