@@ -669,6 +669,9 @@ func (c *conn) giveUp(u *upstream, err error) bool {
 	if errors.As(err, &full) {
 		return c.decline(x.refusal(err))
 	}
+	if x.expired(time.Now()) {
+		return c.decline(expiredCall)
+	}
 	return c.decline(brokenTarget("the target failed before it answered: " + err.Error()))
 }
 

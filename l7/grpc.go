@@ -2,8 +2,11 @@ package l7
 
 import (
 	"fmt"
+	"math"
 	"net/http"
+	"strconv"
 	"strings"
+	"time"
 )
 
 // isGRPC says whether a request is a gRPC call by its content type: application/grpc, +proto or the like after it. gRPC-Web is not meant:
@@ -47,6 +50,33 @@ func (r *reply) grpcCode() int {
 		return grpcUnavailable
 	}
 	return grpcUnknown
+}
+
+// expired says whether a gRPC call's time is up, as its client gave it. A target that keeps to that time ends the call at about the moment at which the
+// client does, and whoever hears of it first is to hear the same.
+func (x *exchange) expired(now time.Time) bool {
+	if !x.grpc {
+		return false
+	}
+	d, ok := grpcTimeout(x.req.Get("grpc-timeout"))
+	return ok && now.Sub(x.access.Start) >= d
+}
+
+// grpcTimeout reads the header grpc-timeout: up to eight digits and a unit (gRPC's PROTOCOL-HTTP2.md).
+func grpcTimeout(v []byte) (d time.Duration, ok bool) {
+	if len(v) < 2 || len(v) > 9 {
+		return 0, false
+	}
+	units := map[byte]time.Duration{'H': time.Hour, 'M': time.Minute, 'S': time.Second, 'm': time.Millisecond, 'u': time.Microsecond, 'n': time.Nanosecond}
+	unit, ok := units[v[len(v)-1]]
+	n, err := strconv.ParseUint(string(v[:len(v)-1]), 10, 32)
+	if !ok || err != nil {
+		return 0, false
+	}
+	if n > uint64(math.MaxInt64/unit) {
+		return math.MaxInt64, true
+	}
+	return time.Duration(n) * unit, true
 }
 
 // appendGRPC appends an error as gRPC has them: an answer of one head, in which the trailers are, and no body.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/netip"
@@ -256,6 +257,47 @@ func TestGRPCIsToldWhyInItsWords(t *testing.T) {
 				t.Errorf("the answer is not trailers alone: %v", head)
 			}
 		})
+	}
+}
+
+// A target that keeps to the time that the client gave ends the call when the client does. Whoever is heard first says the same.
+func TestATargetThatEndsACallInTime(t *testing.T) {
+	p := front(t, 0, serve(t, func(http.ResponseWriter, *http.Request) {
+		time.Sleep(5 * time.Millisecond) // the call's time
+		panic(http.ErrAbortHandler)
+	}))
+	var protocols http.Protocols
+	protocols.SetUnencryptedHTTP2(true)
+	client := &http.Client{Transport: &http.Transport{Protocols: &protocols}}
+	defer client.CloseIdleConnections()
+	for timeout, want := range map[string]string{"4m": "4", "4000u": "4", "1H": "14", "": "14", "soon": "14"} {
+		r, err := http.NewRequestWithContext(t.Context(), "POST", "http://"+p.addr+"/a.B/C", strings.NewReader("hello"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header.Set("Content-Type", "application/grpc")
+		if timeout != "" {
+			r.Header.Set("Grpc-Timeout", timeout)
+		}
+		answer, err := client.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		if got := answer.Header.Get("Grpc-Status"); got != want {
+			t.Errorf("a time of %q: status %s, %s; want %s", timeout, got, answer.Header.Get("Grpc-Message"), want)
+		}
+	}
+}
+
+func TestTimeoutsOfGRPC(t *testing.T) {
+	for in, want := range map[string]time.Duration{
+		"1H": time.Hour, "2M": 2 * time.Minute, "3S": 3 * time.Second, "4m": 4 * time.Millisecond, "5u": 5 * time.Microsecond, "6n": 6, "99999999H": math.MaxInt64,
+		"": -1, "1": -1, "S": -1, "123456789S": -1, "-1S": -1, "1s": -1, "1.5S": -1, "+1S": -1,
+	} {
+		if got, ok := grpcTimeout([]byte(in)); ok != (want >= 0) || ok && got != want {
+			t.Errorf("%q is %v, %v; want %v", in, got, ok, want)
+		}
 	}
 }
 

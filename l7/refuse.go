@@ -27,13 +27,14 @@ type reply struct {
 }
 
 var (
-	denied     = reply{status: 403, kind: "forbidden", code: "access", message: "this address may not send requests here"}
-	noRoute    = reply{status: 404, kind: "not_found", code: "no_route", message: "no route matches this host and path"}
-	crowded    = reply{status: 503, kind: "overloaded", code: "limits.connections", message: "this listener has as many connections as it may", retryAfter: time.Second}
-	slow       = reply{status: 408, kind: "invalid_request", code: "timeouts.header", message: "the request did not arrive in time"}
-	busyClient = reply{status: 429, kind: "rate_limit_exceeded", code: "limits.clients", message: "this client has as many requests under way as it may", retryAfter: time.Second}
-	slowBody   = reply{status: 408, kind: "invalid_request", code: "timeouts.body", message: "the request's body did not arrive in time"}
-	tooBig     = reply{status: 413, kind: "invalid_request", code: "limits.body", message: "the request body is larger than allowed"}
+	denied      = reply{status: 403, kind: "forbidden", code: "access", message: "this address may not send requests here"}
+	noRoute     = reply{status: 404, kind: "not_found", code: "no_route", message: "no route matches this host and path"}
+	crowded     = reply{status: 503, kind: "overloaded", code: "limits.connections", message: "this listener has as many connections as it may", retryAfter: time.Second}
+	slow        = reply{status: 408, kind: "invalid_request", code: "timeouts.header", message: "the request did not arrive in time"}
+	busyClient  = reply{status: 429, kind: "rate_limit_exceeded", code: "limits.clients", message: "this client has as many requests under way as it may", retryAfter: time.Second}
+	slowBody    = reply{status: 408, kind: "invalid_request", code: "timeouts.body", message: "the request's body did not arrive in time"}
+	expiredCall = reply{status: 504, kind: "timeout", code: "deadline", message: "the call's own time is up, and the target ended it"}
+	tooBig      = reply{status: 413, kind: "invalid_request", code: "limits.body", message: "the request body is larger than allowed"}
 )
 
 // limits says whether a limit refused or ended the request, or else something went wrong.
