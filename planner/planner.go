@@ -210,7 +210,9 @@ func Solve(ctx context.Context, q Question, progress func(done, of int)) (*Answe
 		if err != nil {
 			return nil, err
 		}
-		plans = append(plans, p)
+		if !slices.ContainsFunc(plans, func(o Plan) bool { return o.Shape == p.Shape }) { // two may have become one as they were made smaller
+			plans = append(plans, p)
+		}
 		if progress != nil {
 			progress(i+1, len(shapes))
 		}

@@ -132,7 +132,7 @@ func (t *Traffic) usualPart(span time.Duration) (from time.Duration, part []sim.
 type rhythm struct {
 	From, To int     // the hours, in the recording's zone; equal: there is none
 	Load     float64 // requests at the same time in these hours, at most nine days of ten
-	Strength float64 // how much of the hours' loads the hour of the day explains, 0 to 1
+	Strength float64 // how much of the hours' loads, each in terms of its day's, the hour of the day explains, 0 to 1
 }
 
 const (
@@ -147,35 +147,36 @@ func rhythmOf(bins []float64, start time.Time) (r rhythm) {
 	if hours < rhythmDays*24 {
 		return r
 	}
-	var of [24][]float64 // loads by the hour of the day
-	var all []float64
-	for h := range hours {
-		load := 0.0
-		for _, v := range bins[h*perHour : (h+1)*perHour] {
-			load += v / float64(perHour)
-		}
-		hour := start.Add(time.Duration(h) * time.Hour).Hour()
-		of[hour], all = append(of[hour], load), append(all, load)
+	loads := make([]float64, hours)
+	for h := range loads {
+		loads[h] = average(bins[h*perHour : (h+1)*perHour])
 	}
-	mean, total := average(all), 0.0
-	for _, v := range all {
-		total += (v - mean) * (v - mean)
+	var of, terms [24][]float64 // by the hour of the day: loads, and in terms of the 24 hours around
+	total, n := 0.0, 0
+	for h, load := range loads {
+		hour := start.Add(time.Duration(h) * time.Hour).Hour()
+		of[hour] = append(of[hour], load)
+		from := min(max(h-12, 0), hours-24)
+		if day := average(loads[from : from+24]); day > 0 {
+			terms[hour] = append(terms[hour], load/day)
+			total, n = total+(load/day-1)*(load/day-1), n+1
+		}
 	}
 	explained := 0.0
 	var means [24]float64
-	for h := range of {
-		means[h] = average(of[h])
-		explained += float64(len(of[h])) * (means[h] - mean) * (means[h] - mean)
+	for h := range terms {
+		means[h] = average(terms[h])
+		explained += float64(len(terms[h])) * (means[h] - 1) * (means[h] - 1)
 	}
-	if total == 0 || explained/total < rhythmStrength {
+	if n == 0 || total == 0 || explained/total < rhythmStrength {
 		return r
 	}
 	r.Strength = explained / total
-	// The longest run of hours above the mean, around midnight too.
+	// The longest run of hours above their day's mean, around midnight too.
 	best := 0
 	for from := range 24 {
 		n := 0
-		for n < 24 && means[(from+n)%24] > mean {
+		for n < 24 && means[(from+n)%24] > 1 {
 			n++
 		}
 		if n > best && n < 24 {

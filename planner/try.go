@@ -66,7 +66,7 @@ func arrivals(q *Question, span time.Duration, highest float64, rate func(time.D
 
 // try runs a candidate through a usual day and a spike.
 func try(ctx context.Context, q *Question, f *Facts, s Shape) (Plan, error) {
-	p := Plan{Shape: s}
+	p := Plan{Shape: s, Fits: true} // until its cost is known
 	c, err := config.Parse("plan", []byte(YAML(q, f, &p)), os.LookupEnv)
 	if err != nil {
 		return p, err

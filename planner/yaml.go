@@ -39,16 +39,16 @@ func YAML(q *Question, f *Facts, p *Plan) string {
 	say("    balance: least_connections")
 	say("    # %d: what %d instances work off in the %v that users wait. More would only wait to be told no.", p.QueueLimit, p.Max, q.Patience)
 	say("    queue: {limit: %d, timeout: %v}", p.QueueLimit, seconds(q.Patience))
-	say("    # The longest request, and as much again: nothing in flight is cut by a scale-in or a deploy.")
-	say("    drain: %v", seconds(2*q.High))
+	say("    # The longest request, and as much again, and half a minute at least: nothing in flight is cut by a scale-in or a deploy.")
+	say("    drain: %v", seconds(max(2*q.High, leastDrain)))
 	say("    health: {path: /health/ready}")
 	say(`    template: {command: [./serve, --port, "{{.Port}}"]} # yours`)
 	if p.WarmMin > 0 {
-		say("    # %d stopped instances, which cost no machine: a load that doubles finds them sooner than a launch.", p.WarmMin)
+		say("    # %s that are stopped and cost no machine: a load that doubles finds them sooner than a launch.", instances(p.WarmMin))
 		say("    warm_pool: {state: stopped, min: %d, max_prepared: %d, reuse: true}", p.WarmMin, f.Usual+p.WarmMin)
 	}
 	say("    scale:")
-	say("      # %s needs %d instances, the day's highest %d.", night, f.Night, f.Usual)
+	say("      # %s needs %s, the day's highest %d.", night, instances(f.Night), f.Usual)
 	if p.Min == 0 {
 		say("      # None while nobody asks; the first request is held while one boots, %v.", t.Boot)
 	}
@@ -71,7 +71,10 @@ func YAML(q *Question, f *Facts, p *Plan) string {
 		r := q.seen
 		say("        # The hour of the day explains %.0f %% of how the load changes: from %d to %d o'clock it is %.3g requests at the same time on nine days of ten.",
 			100*r.rhythm.Strength, p.DayFrom, p.DayTo, r.rhythm.Load)
-		say("        - schedule: {name: day, cron: \"0 %d * * *\", timezone: %s, min: %d}", p.DayFrom, zoneOf(r.Start), p.DayMin)
+		lead := (t.Boot + 2*time.Minute).Truncate(time.Minute) // whole minutes, and one at least
+		say("        # They begin to boot %v earlier.", lead)
+		begin := time.Date(2000, 1, 1, p.DayFrom, 0, 0, 0, time.UTC).Add(-lead)
+		say("        - schedule: {name: day, cron: \"%d %d * * *\", timezone: %s, min: %d}", begin.Minute(), begin.Hour(), zoneOf(r.Start), p.DayMin)
 		say("        - schedule: {name: night, cron: \"0 %d * * *\", timezone: %s, min: %d}", p.DayTo, zoneOf(r.Start), p.Min)
 	}
 	say("        # Learns the day and the week, and launches ahead of them once it does better than reacting.")
@@ -98,8 +101,13 @@ func YAML(q *Question, f *Facts, p *Plan) string {
 		}
 	}
 	say("        # What max costs in an hour: held, whatever comes. What would then wait longer than users do is refused, the least important first.")
-	say("        # A budget per month is spread evenly over it, %.4g an hour, and would not let a spike have what it was saved for; so it is an alarm.", f.PerHour)
-	say("        budget: {per_hour: %g, shed_after: %v}", p.PerHour, seconds(q.Patience))
+	if p.Fits {
+		say("        # A budget per month is spread evenly over it, %.4g an hour, and would not let a spike have what it was saved for; so it is an alarm.", f.PerHour)
+		say("        budget: {per_hour: %g, shed_after: %v}", p.PerHour, seconds(q.Patience))
+	} else {
+		say("        # And no more than %g in a month, which is less than this comes to: what is left of it is spread over the hours left.", q.Budget)
+		say("        budget: {per_hour: %g, per_month: %g, shed_after: %v}", p.PerHour, q.Budget, seconds(q.Patience))
+	}
 	say("alarms:")
 	say("  # Users wait longer than promised, three minutes of five.")
 	say("  long-wait: {pool: api, metric: oldest_wait, comparison: above, threshold: %g, points: 5, breach: 3, missing: not_breaching}", q.Wait.Seconds())
@@ -117,6 +125,17 @@ func zoneOf(t time.Time) string {
 	}
 	return "UTC"
 }
+
+// instances counts them.
+func instances(n int) string {
+	if n == 1 {
+		return "1 instance"
+	}
+	return fmt.Sprintf("%d instances", n)
+}
+
+// leastDrain is time for an answer that was sent already to arrive with a slow client.
+const leastDrain = 30 * time.Second
 
 // seconds is a duration as a config writes it.
 func seconds(d time.Duration) string {

@@ -144,6 +144,7 @@ func (p *planCmd) traffic(w io.Writer) (*planner.Traffic, error) {
 // ask asks for what is missing, on a terminal.
 func (p *planCmd) ask(in *os.File, o *output) error {
 	var missing []string
+	lines := bufio.NewReader(in)
 	recorded := p.Trace != ""
 	for _, given := range []bool{p.Users != 0, p.Duration != "", p.Spike != ""} {
 		if recorded && given {
@@ -171,7 +172,7 @@ func (p *planCmd) ask(in *os.File, o *output) error {
 			continue
 		}
 		fmt.Fprint(o.err, one.question)
-		text, err := bufio.NewReader(in).ReadString('\n')
+		text, err := lines.ReadString('\n')
 		if err == nil {
 			err = one.set(strings.TrimSpace(text))
 		}
@@ -293,14 +294,17 @@ func readTypes(name string, r io.Reader) (types []planner.Type, err error) {
 	return types, nil
 }
 
+// mostShown is how many of the other plans are printed.
+const mostShown = 8
+
 // writePlan says what was found, what it costs, what it does not buy, and what else there was.
 func writePlan(w io.Writer, a *planner.Answer) error {
 	q, f, best := &a.Question, &a.Facts, &a.Best
 	if q.Traffic != nil {
 		fmt.Fprintln(w, q.Traffic.About)
 	}
-	fmt.Fprintf(w, "A usual day's highest: %.4g requests at the same time, %.4g a second. That takes %d instances of %s; its night %d, a spike's highest %d.\n",
-		f.Base, f.Rate, f.Usual, f.Type.Name, f.Night, f.Peak)
+	fmt.Fprintf(w, "A usual day's highest: %.4g requests at the same time, %.4g a second. Instances of %s that it takes: %d; at night %d, at the highest of a spike %d.\n",
+		f.Base, f.Rate, f.Type.Name, f.Usual, f.Night, f.Peak)
 	assumed := fmt.Sprintf("spikes of %g hours a month, users that wait %v, boots of %v", q.SpikeHours, q.Patience, f.Type.Boot)
 	if q.Traffic == nil {
 		assumed = "a night of 30 % of the day, " + assumed
@@ -322,11 +326,15 @@ func writePlan(w io.Writer, a *planner.Answer) error {
 			100*p.Usual.Kept, 100*p.InSpike.Served, p.InSpike.WaitP95.Seconds(), 100*p.Interrupt)
 	}
 	row("this plan", best)
-	for i := range a.Others {
-		row("", &a.Others[i])
+	others := a.Others[:min(len(a.Others), mostShown)]
+	for i := range others {
+		row("", &others[i])
 	}
 	if err := table.Flush(); err != nil {
 		return err
+	}
+	if more := len(a.Others) - len(others); more > 0 {
+		fmt.Fprintf(w, "and %d more, which --json has.\n", more)
 	}
 	fmt.Fprintln(w)
 	if !best.Fits {

@@ -2,13 +2,12 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/weirlb/weir/planner"
 )
 
 func TestPlan(t *testing.T) {
@@ -45,16 +44,81 @@ func TestPlan(t *testing.T) {
 	if code := run(append(ask, "--json"), &out, &errs); code != exitOK {
 		t.Fatal(errs.String())
 	}
-	var a planner.Answer
-	if err := json.Unmarshal([]byte(out.String()), &a); err != nil || a.Best.Max == 0 || !strings.Contains(mine, "per_hour: ") {
-		t.Errorf("%v: %s", err, out.String())
+	var a struct {
+		Question struct {
+			Users  float64 `json:"users"`
+			Budget float64 `json:"budget_per_month"`
+			Low    float64 `json:"shortest_s"`
+		} `json:"question"`
+		Facts struct {
+			Mean float64 `json:"service_mean_s"`
+		} `json:"facts"`
+		Best struct {
+			Max     int     `json:"max"`
+			Monthly float64 `json:"per_month"`
+			Fits    bool    `json:"fits"`
+			Usual   struct {
+				Kept float64 `json:"kept"`
+			} `json:"usual"`
+		} `json:"best"`
+		Others []json.RawMessage `json:"others"`
+	}
+	if err := json.Unmarshal([]byte(out.String()), &a); err != nil {
+		t.Fatalf("%v: %s", err, out.String())
+	}
+	if a.Question.Users != 8 || a.Question.Budget != 2000 || a.Question.Low != 2 || a.Facts.Mean != 3 || a.Best.Max == 0 || a.Best.Monthly == 0 || !a.Best.Fits || a.Best.Usual.Kept < 0.95 {
+		t.Errorf("%+v", a)
+	}
+	if len(a.Others) == 0 {
+		t.Error("there are no other plans")
+	}
+}
+
+// What was recorded says what users do; then only money is asked for. What it does not buy is said, and scripts can tell.
+func TestPlanFromATrace(t *testing.T) {
+	dir := t.TempDir()
+	trace, file := filepath.Join(dir, "requests.csv"), filepath.Join(dir, "weir.yaml")
+	var rows strings.Builder
+	rows.WriteString("time,duration\n")
+	for i := range 400 {
+		fmt.Fprintf(&rows, "%s,2.5\n", time.Date(2026, 3, 2, 9, 0, i, 0, time.UTC).Format(time.RFC3339))
+	}
+	if err := os.WriteFile(trace, []byte(rows.String()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var out, errs strings.Builder
+	if code := run([]string{"plan", "--trace", trace, "--budget", "5000", "-o", file}, &out, &errs); code != exitOK {
+		t.Fatal(out.String(), errs.String())
+	}
+	// One comes a second and takes 2.5 s: 2.5 at the same time by Little's law, and three at most.
+	for _, want := range []string{trace + ": 400 requests over 6m39s", "A usual day's highest: 2.5", "this plan", "written to " + file} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the report lacks %q:\n%s", want, out.String())
+		}
+	}
+	text, err := os.ReadFile(file)
+	if err != nil || !strings.Contains(string(text), "there were never more than 3; a request takes 2.5s on average") {
+		t.Errorf("%v\n%s", err, text)
+	}
+	out.Reset()
+	if code := run([]string{"plan", "--trace", trace, "--budget", "20"}, &out, &errs); code != exitFailed {
+		t.Errorf("exit %d though no plan is within the budget", code)
+	}
+	if !strings.Contains(errs.String(), "no plan keeps within 20 a month") || !strings.Contains(out.String(), "per_month: 20") {
+		t.Errorf("%s\n%s", errs.String(), out.String())
 	}
 }
 
 func TestPlanMistakes(t *testing.T) {
-	types := filepath.Join(t.TempDir(), "types.csv")
+	types, short := filepath.Join(t.TempDir(), "types.csv"), filepath.Join(t.TempDir(), "short.csv")
+	if err := os.WriteFile(short, []byte("time,duration\n2026-03-02T09:00:00Z,1\n2026-03-02T09:00:05Z,1\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct{ args, types, want string }{
 		{"", "", "give --users, --duration, --spike, --budget"},
+		{"--trace FILE --users 5 --budget 100", "", "leave them out, or the trace"},
+		{"--trace FILE", "", "give --budget"},
+		{"--trace FILE --budget 100", "", "too few to plan by"},
 		{"--users 5 --duration 30s..10s --spike 2x --budget 100", "", "write the shorter first"},
 		{"--users 5 --duration long --spike 2x --budget 100", "", "as 10s..30s"},
 		{"--users 5 --duration 1s --spike none --budget 100", "", "is not 1x to 10000x"},
@@ -65,7 +129,7 @@ func TestPlanMistakes(t *testing.T) {
 		{"--users 5 --duration 1s --spike 2x --budget 100", "name,on_demand,spot,slots,boot\na,0,0,1,1s\n", ":2: a type needs"},
 		{"--users 5 --duration 1s --spike 2x --budget 100", "name,on_demand,spot,slots,boot\n", "there is no type"},
 	} {
-		args := append([]string{"plan"}, strings.Fields(c.args)...)
+		args := append([]string{"plan"}, strings.Fields(strings.Replace(c.args, "FILE", short, 1))...)
 		if c.types != "" {
 			if err := os.WriteFile(types, []byte(c.types), 0o644); err != nil {
 				t.Fatal(err)
