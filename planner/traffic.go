@@ -144,7 +144,7 @@ const (
 func rhythmOf(bins []float64, start time.Time) (r rhythm) {
 	const perHour = int(time.Hour / binLength)
 	hours := len(bins) / perHour
-	if hours < rhythmDays*24 {
+	if hours < rhythmDays*24-1 { // the last request of three days comes a little before their end
 		return r
 	}
 	loads := make([]float64, hours)

@@ -92,7 +92,7 @@ func rush(days int) *Traffic {
 	for d := range days {
 		for m := range 24 * 60 {
 			n := 0.05
-			if m >= 9*60 && m < 13*60 {
+			if m >= 9*60 && m < 11*60 {
 				n = 8
 			}
 			at := time.Duration(d*24*60+m) * time.Minute
@@ -108,13 +108,13 @@ func rush(days int) *Traffic {
 
 // Where all come at nine and a boot takes half an hour, a plan without a schedule breaks its promise each morning, and one that is as wide all day costs more.
 func TestAScheduleWhereTheClockSaysSo(t *testing.T) {
-	q := Question{Traffic: rush(4), Budget: 5000, Seed: 1, Patience: time.Minute, Types: []Type{{Name: "slow", OnDemand: 1, Slots: 1, Boot: 30 * time.Minute}}}
+	q := Question{Traffic: rush(3), Budget: 5000, Seed: 1, Patience: time.Minute, Types: []Type{{Name: "slow", OnDemand: 1, Slots: 1, Boot: 30 * time.Minute}}}
 	a, err := Solve(t.Context(), q, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := &a.Best
-	if p.DayMin == 0 || p.DayFrom != 9 || p.DayTo != 13 || !p.Fits || p.Usual.Kept < 0.95 {
+	if p.DayMin == 0 || p.DayFrom != 9 || p.DayTo != 11 || !p.Fits || p.Usual.Kept < 0.95 {
 		t.Errorf("best: %+v", *p)
 	}
 	wide, without := 0.0, 1.0
@@ -130,7 +130,7 @@ func TestAScheduleWhereTheClockSaysSo(t *testing.T) {
 	if _, err := config.Parse("plan.yaml", []byte(text), os.LookupEnv); err != nil {
 		t.Errorf("%v\n%s", err, text)
 	}
-	for _, want := range []string{`cron: "28 8 * * *", timezone: UTC`, `cron: "0 13 * * *", timezone: UTC`} {
+	for _, want := range []string{`cron: "28 8 * * *", timezone: UTC`, `cron: "0 11 * * *", timezone: UTC`} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the config lacks %s:\n%s", want, text)
 		}
@@ -142,9 +142,9 @@ func TestAScheduleWhereTheClockSaysSo(t *testing.T) {
 func TestAnyRecording(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		traffic := &Traffic{About: "some", Start: time.Date(2026, 3, 2, 7, 0, 0, 0, time.UTC)}
-		gap := rapid.SampledFrom([]time.Duration{time.Millisecond, time.Second, time.Minute}).Draw(t, "gap")
+		gap := rapid.SampledFrom([]time.Duration{time.Millisecond, time.Second, 10 * time.Second}).Draw(t, "gap")
 		at := time.Duration(0)
-		for range rapid.IntRange(leastTraced, 2*leastTraced).Draw(t, "requests") {
+		for range rapid.IntRange(leastTraced, leastTraced+20).Draw(t, "requests") {
 			traffic.Requests = append(traffic.Requests, sim.Request{At: at, Service: time.Duration(rapid.Int64Range(1, int64(10*time.Second)).Draw(t, "service"))})
 			at += time.Duration(rapid.Int64Range(0, int64(gap)).Draw(t, "later"))
 		}
@@ -168,9 +168,9 @@ func TestAnyRecording(t *testing.T) {
 				t.Fatalf("%v\n%s", err, text)
 			}
 		}
-		again, err := Solve(t.Context(), q, nil)
-		if err != nil || again.Best != a.Best {
-			t.Fatalf("%+v, then %+v, %v", a.Best, again.Best, err)
+		again, err := try(t.Context(), &a.Question, &a.Facts, a.Best.Shape)
+		if err != nil || again != a.Best {
+			t.Fatalf("%+v, then %+v, %v", a.Best, again, err)
 		}
 	})
 }
