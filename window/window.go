@@ -11,13 +11,14 @@ import (
 // Counter counts events over a sliding window of whole buckets. The zero value is not usable; see NewCounter.
 type Counter struct {
 	bucket time.Duration
-	counts []uint64
-	head   int64 // number of the newest bucket since the epoch
+	total  uint64
+	ends   []uint64 // total at the end of each of the newest buckets, and of the one before them: what came between two is one difference
+	head   int64    // number of the newest bucket since the epoch
 }
 
 // NewCounter returns a counter that can look back over n buckets of the given length.
 func NewCounter(bucket time.Duration, n int) *Counter {
-	return &Counter{bucket: bucket, counts: make([]uint64, n)}
+	return &Counter{bucket: bucket, ends: make([]uint64, n+1)}
 }
 
 func (c *Counter) advance(now time.Time) {
@@ -25,52 +26,49 @@ func (c *Counter) advance(now time.Time) {
 	if b <= c.head {
 		return // the same bucket, or a clock that was set back: count into the newest
 	}
-	if b-c.head >= int64(len(c.counts)) {
-		clear(c.counts)
-	} else {
-		for i := c.head + 1; i <= b; i++ {
-			c.counts[i%int64(len(c.counts))] = 0
-		}
+	for i := max(c.head, b-int64(len(c.ends))) + 1; i <= b; i++ {
+		c.ends[i%int64(len(c.ends))] = c.total
 	}
 	c.head = b
+}
+
+// until is the total at the end of a bucket that the counter still knows.
+func (c *Counter) until(bucket int64) uint64 {
+	all := int64(len(c.ends))
+	return c.ends[((bucket%all)+all)%all]
+}
+
+// buckets is how many whole ones a span has, of those that the counter can look back over.
+func (c *Counter) buckets(span time.Duration) int64 {
+	return min(max(int64(span/c.bucket), 1), int64(len(c.ends)-1))
 }
 
 // Add counts n events at now.
 func (c *Counter) Add(now time.Time, n uint64) {
 	c.advance(now)
-	c.counts[c.head%int64(len(c.counts))] += n
+	c.total += n
+	c.ends[c.head%int64(len(c.ends))] = c.total
 }
 
 // Sum is the number of events in the last span before now, in whole buckets, the current one included.
 func (c *Counter) Sum(now time.Time, span time.Duration) uint64 {
 	c.advance(now)
-	n := min(max(int64(span/c.bucket), 1), int64(len(c.counts)))
-	all := int64(len(c.counts))
-	end := c.head%all + 1
-	from := end - n
-	if from < 0 { // the window goes on at the ring's other end
-		return total(c.counts[from+all:]) + total(c.counts[:end])
-	}
-	return total(c.counts[from:end])
+	return c.total - c.until(c.head-c.buckets(span))
 }
 
 // Dispersion is the variance of the counts of cells, in terms of their mean: 1 of arrivals at random, more where they come in clumps, 0 where they
 // come evenly. It looks back over the span that ended so long before now, and returns 1 when there are not enough cells, or nothing in them.
 func (c *Counter) Dispersion(now time.Time, before, span, cell time.Duration) float64 {
 	c.advance(now)
-	all := int64(len(c.counts))
 	wide := max(int64(cell/c.bucket), 1)
 	first, last := c.head-int64(span/c.bucket)+1, c.head-int64(before/c.bucket)
-	first = max(first, c.head-all+1)
+	first = max(first, c.head-int64(len(c.ends)-1)+1)
 	n, sum, squares := 0.0, 0.0, 0.0
 	for from := last - wide + 1; from >= first; from -= wide {
-		var count uint64
-		for b := from; b < from+wide; b++ {
-			count += c.counts[((b%all)+all)%all]
-		}
+		count := float64(c.until(from+wide-1) - c.until(from-1))
 		n++
-		sum += float64(count)
-		squares += float64(count) * float64(count)
+		sum += count
+		squares += count * count
 	}
 	if n < 8 || sum == 0 {
 		return 1
@@ -79,18 +77,11 @@ func (c *Counter) Dispersion(now time.Time, before, span, cell time.Duration) fl
 	return (squares - n*mean*mean) / (n - 1) / mean
 }
 
-func total(counts []uint64) (sum uint64) {
-	for _, n := range counts {
-		sum += n
-	}
-	return sum
-}
-
 // Rate is events per second over the last span before now. The current bucket is not full yet, so only the part of it that
 // has passed counts as time.
 func (c *Counter) Rate(now time.Time, span time.Duration) float64 {
 	sum := c.Sum(now, span)
-	n := min(max(int64(span/c.bucket), 1), int64(len(c.counts)))
+	n := c.buckets(span)
 	passed := now.UnixNano() - c.head*int64(c.bucket)
 	length := time.Duration((n-1)*int64(c.bucket) + min(max(passed, 0), int64(c.bucket)))
 	if length <= 0 {
@@ -135,6 +126,7 @@ type slice struct {
 type Distribution struct {
 	span   time.Duration // of one slice
 	slices []slice
+	recent [nBuckets]uint64 // of all slices
 	head   int64
 	total  slice64
 }
@@ -156,12 +148,15 @@ func (d *Distribution) advance(now time.Time) {
 	if b <= d.head {
 		return
 	}
-	if b-d.head >= int64(len(d.slices)) {
-		clear(d.slices)
-	} else {
-		for i := d.head + 1; i <= b; i++ {
-			d.slices[i%int64(len(d.slices))] = slice{}
+	for i := max(d.head, b-int64(len(d.slices))) + 1; i <= b; i++ {
+		old := &d.slices[i%int64(len(d.slices))]
+		if old.n == 0 {
+			continue
 		}
+		for j, c := range old.counts {
+			d.recent[j] -= uint64(c)
+		}
+		*old = slice{}
 	}
 	d.head = b
 }
@@ -172,6 +167,7 @@ func (d *Distribution) Observe(now time.Time, v time.Duration) {
 	v = max(v, 0)
 	i, s := bucketOf(v), v.Seconds()
 	w := &d.slices[d.head%int64(len(d.slices))]
+	d.recent[i]++
 	w.counts[i]++
 	w.n++
 	w.sum += s
@@ -192,22 +188,15 @@ type Summary struct {
 // Summarize sums up the window that ends at now.
 func (d *Distribution) Summarize(now time.Time) Summary {
 	d.advance(now)
-	var all [nBuckets]uint64
 	var s Summary
 	var sum, sum2 float64
 	for i := range d.slices {
 		w := &d.slices[i]
-		if w.n == 0 {
-			continue
-		}
-		for j, c := range w.counts {
-			all[j] += uint64(c)
-		}
 		s.Count += w.n
 		sum += w.sum
 		sum2 += w.sum2
 	}
-	s.fill(&all, sum, sum2)
+	s.fill(&d.recent, sum, sum2)
 	return s
 }
 
@@ -226,15 +215,16 @@ func (s *Summary) fill(counts *[nBuckets]uint64, sum, sum2 float64) {
 	n := float64(s.Count)
 	s.Mean = sum / n
 	s.SD = math.Sqrt(max(sum2/n-s.Mean*s.Mean, 0))
-	for _, q := range []struct {
-		p  float64
-		to *float64
-	}{{.5, &s.P50}, {.9, &s.P90}, {.95, &s.P95}, {.99, &s.P99}, {1, &s.Max}} {
-		rank, seen := uint64(math.Ceil(q.p*n)), uint64(0)
-		for j, c := range counts {
-			if seen += c; seen >= max(rank, 1) {
-				*q.to = upper(j)
-				break
+	parts, to := [...]float64{.5, .9, .95, .99, 1}, [...]*float64{&s.P50, &s.P90, &s.P95, &s.P99, &s.Max}
+	seen, next := uint64(0), 0
+	for j, c := range counts {
+		if c == 0 {
+			continue
+		}
+		for seen += c; seen >= max(uint64(math.Ceil(parts[next]*n)), 1); {
+			*to[next] = upper(j)
+			if next++; next == len(parts) {
+				return
 			}
 		}
 	}

@@ -107,3 +107,41 @@ func TestDispersion(t *testing.T) {
 		}
 	}
 }
+
+// Whatever comes at whatever distance, both windows hold just what a list of all events says.
+func TestWindowsHoldWhatAListDoes(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		const bucket, n = 100 * time.Millisecond, 20
+		c, d := NewCounter(bucket, n), NewDistribution(bucket, n)
+		number := func(at time.Duration) int64 { return t0.Add(at).UnixNano() / int64(bucket) }
+		type event struct{ at, took time.Duration }
+		var all []event
+		now := time.Duration(0)
+		for range rapid.IntRange(1, 60).Draw(t, "events") {
+			now += time.Duration(rapid.SampledFrom([]int64{0, 1e6, 99e6, 100e6, 350e6, 1900e6, 2100e6, 60e9}).Draw(t, "later"))
+			e := event{now, time.Duration(rapid.Int64Range(0, 10e9).Draw(t, "took"))}
+			all = append(all, e)
+			c.Add(t0.Add(now), 1)
+			d.Observe(t0.Add(now), e.took)
+			span := time.Duration(rapid.IntRange(1, n).Draw(t, "span")) * bucket
+			want, inD, longest := uint64(0), uint64(0), time.Duration(0)
+			for _, e := range all {
+				age := number(now) - number(e.at)
+				if age < int64(span/bucket) {
+					want++
+				}
+				if age < n {
+					inD++
+					longest = max(longest, e.took)
+				}
+			}
+			if got := c.Sum(t0.Add(now), span); got != want {
+				t.Fatalf("%d events within %v, want %d of %v", got, span, want, all)
+			}
+			s := d.Summarize(t0.Add(now))
+			if s.Count != inD || s.Max < longest.Seconds() || s.Max > max(longest.Seconds()*1.13, 2e-6) || s.P50 > s.P90 || s.P90 > s.P95 || s.P95 > s.P99 || s.P99 > s.Max {
+				t.Fatalf("%+v, want %d and at most %v of %v", s, inD, longest, all)
+			}
+		}
+	})
+}
