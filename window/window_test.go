@@ -119,7 +119,7 @@ func TestWindowsHoldWhatAListDoes(t *testing.T) {
 		now := time.Duration(0)
 		for range rapid.IntRange(1, 60).Draw(t, "events") {
 			now += time.Duration(rapid.SampledFrom([]int64{0, 1e6, 99e6, 100e6, 350e6, 1900e6, 2100e6, 60e9}).Draw(t, "later"))
-			e := event{now, time.Duration(rapid.Int64Range(0, 10e9).Draw(t, "took"))}
+			e := event{now, time.Duration(rapid.Int64Range(0, 10e6).Draw(t, "took")) * time.Microsecond}
 			all = append(all, e)
 			c.Add(t0.Add(now), 1)
 			d.Observe(t0.Add(now), e.took)
