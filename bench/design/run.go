@@ -22,6 +22,8 @@ import (
 	"github.com/weirlb/weir/sim"
 )
 
+var errNotReady = errors.New("the instances did not get ready")
+
 // runs carries the case out, each part with the commands that a user has.
 type runs struct {
 	weir, out string
@@ -242,7 +244,7 @@ func (s *watched) ready(ctx context.Context, n int) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("Weir did not get ready: %d of %d instances, %w", got, n, errors.Join(err, ctx.Err()))
+			return fmt.Errorf("%w: %d of %d instances, %w", errNotReady, got, n, errors.Join(err, ctx.Err()))
 		case <-time.After(100 * time.Millisecond):
 		}
 	}

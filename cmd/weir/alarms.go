@@ -16,7 +16,9 @@ type alarmsCmd struct {
 }
 
 func (alarmsCmd) Help() string {
-	return `  weir alarms
+	return `For example:
+
+  weir alarms
   weir alarms high-wait
   weir alarms --json | jq -r '.alarms[] | select(.state=="ALARM") | .name'`
 }

@@ -143,7 +143,9 @@ type statusCmd struct {
 }
 
 func (statusCmd) Help() string {
-	return `  weir status
+	return `For example:
+
+  weir status
   weir status chat
   weir status --json | jq '.pools[].queue'`
 }
@@ -295,7 +297,9 @@ type scaleCmd struct {
 }
 
 func (scaleCmd) Help() string {
-	return `  weir scale chat 6 --for 2h     # a launch at noon
+	return `For example:
+
+  weir scale chat 6 --for 2h     # a launch at noon
   weir scale chat --auto         # back to the policies`
 }
 

@@ -21,7 +21,9 @@ type forecastCmd struct {
 }
 
 func (forecastCmd) Help() string {
-	return `  weir forecast images
+	return `For example:
+
+  weir forecast images
   weir forecast images --horizon 2h --json | jq '.steps[] | [.time, .point]'`
 }
 

@@ -25,7 +25,9 @@ type instanceCmd struct {
 }
 
 func (instanceCmd) Help() string {
-	return `  protect, unprotect   whether scale-in may choose it; checks, a refresh and people end it all the same
+	return `What can be done to an instance:
+
+  protect, unprotect   whether scale-in may choose it; checks, a refresh and people end it all the same
   standby, resume      out of traffic and checks while it runs, to look at it or mend it; and back, one more desired
   detach               finishes what it has and goes on without Weir
   terminate            finishes what it has and ends

@@ -62,6 +62,8 @@ type cli struct {
 	Upgrade  upgradeCmd  `cmd:"" help:"Have a new process of Weir take over from a running one, without a drop."`
 	Schema   schemaCmd   `cmd:"" help:"Print the JSON Schema of the config, for editors."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
+
+	ShowVersion kong.VersionFlag `name:"version" hidden:"" help:"Print the version."`
 }
 
 // usageError is a mistake on the command line that kong cannot see.
@@ -82,7 +84,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		kong.Name("weir"), kong.Description(description), kong.UsageOnError(),
 		kong.Writers(stdout, stderr), kong.Exit(func(n int) { code = n }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 120}),
-		kong.Bind(&output{stdout, stderr}), kong.Vars{"baselines": baselineNames()},
+		kong.Bind(&output{stdout, stderr}), kong.Vars{"baselines": baselineNames(), "version": versionString()},
 	)
 	if err != nil {
 		fmt.Fprintln(stderr, "weir:", err)
@@ -96,7 +98,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return code
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "weir: %v\nTry: weir --help\n", err)
+		name := commandOf(err)
+		fmt.Fprintf(stderr, "%s: %v\nTry: %s --help\n", name, err, name)
 		return exitUsage
 	}
 	if err = ctx.Run(); err == nil {
@@ -112,6 +115,16 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return exitCut
 	}
 	return exitFailed
+}
+
+// commandOf is the command whose line is wrong, as its user would type it.
+func commandOf(err error) string {
+	if p, ok := errors.AsType[*kong.ParseError](err); ok && p.Context != nil {
+		if n := p.Context.Selected(); n != nil {
+			return "weir " + n.Path()
+		}
+	}
+	return "weir"
 }
 
 // output is where a command writes: results to out, all else to err.

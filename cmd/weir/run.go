@@ -123,7 +123,9 @@ type checkCmd struct {
 }
 
 func (checkCmd) Help() string {
-	return `  weir check -c weir.yaml && weir run -c weir.yaml`
+	return `For example:
+
+  weir check -c weir.yaml && weir run -c weir.yaml`
 }
 
 func (r *checkCmd) Run(o *output) error {
@@ -144,7 +146,9 @@ func (r *checkCmd) Run(o *output) error {
 type schemaCmd struct{}
 
 func (schemaCmd) Help() string {
-	return `  weir schema > weir.schema.json
+	return `For editors that check a file against a schema:
+
+  weir schema > weir.schema.json
 
 An editor with the YAML language server then completes and checks as one types:
 
