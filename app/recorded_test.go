@@ -109,7 +109,7 @@ func TestRecordedIsTheDayAgain(t *testing.T) {
 // Who asks leaves, or it takes too long: then a run of hours of dense traffic ends at once.
 func TestWonderingEndsWithItsContext(t *testing.T) {
 	r := &admin.Recorded{Counted: trace.Counted{From: time.Now().Add(-24 * time.Hour), To: time.Now(), Periods: []trace.Period{{At: 0, Span: 24 * time.Hour, N: 50_000_000}}}}
-	o := sim.Options{Name: "a", Pool: pool.Options{}, Slots: 4, Desired: 4, Scale: scale.Options{Min: 4, Max: 4}, Service: func(sim.Request) time.Duration { return time.Millisecond }}
+	o := sim.Options{Name: "a", Pool: pool.Options{Balance: "least_connections"}, Slots: 4, Desired: 4, Scale: scale.Options{Min: 4, Max: 4}, Service: func(sim.Request) time.Duration { return time.Millisecond }}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	gone := errors.New("the client left")
 	told := 0
