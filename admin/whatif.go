@@ -35,7 +35,7 @@ type WhatIf struct {
 	To       time.Time       `json:"to"`
 	Requests int64           `json:"requests"`
 	Promise  float64         `json:"promise_s"` // the wait that kept is judged by: that of the pool as it is configured
-	Price    float64         `json:"price"`     // of an instance for an hour
+	Price    float64         `json:"price"`     // of an instance for an hour; 0: by type and market
 	Gaps     []trace.Gap     `json:"gaps"`      // of which the history knows nothing, in nanoseconds since From
 	Notes    []string        `json:"notes"`     // what to know about how far to believe it
 	Runs     json.RawMessage `json:"runs"`      // as weir replay --json has them: as it is configured, then the alternative

@@ -15,7 +15,7 @@ const DefaultPromise = 2 * time.Second
 // Simulation is a pool of the config as the simulator runs it: the same options that production gives to the pool, its policies and its fleet.
 func Simulation(name string, c *config.Pool) sim.Options {
 	o := sim.Options{
-		Name: "weir", Pool: poolOptions(c, nil), Slots: slotsOf(c), Drain: time.Duration(c.Drain), Promise: DefaultPromise, Price: 1,
+		Name: "weir", Pool: poolOptions(c, nil), Slots: slotsOf(c), Drain: time.Duration(c.Drain), Promise: DefaultPromise, Price: 1, Mix: mixOf(c),
 	}
 	if s := c.Scale; s != nil {
 		o.Scale, o.Desired = scaleOptions(name, s), desiredOf(s)

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"os"
 	"strconv"
 	"time"
@@ -129,20 +128,12 @@ func wonder(ctx context.Context, o sim.Options, r *admin.Recorded, progress func
 	return run, err
 }
 
-// priceOf is what an instance costs in an hour: the cheapest type on demand, or 1.
+// priceOf is what an instance costs in an hour where types have no prices: 1; and 0 where they have.
 func priceOf(c *config.Pool) float64 {
-	price := math.Inf(1)
-	if c.Scale != nil && c.Scale.Cost != nil {
-		for _, t := range c.Scale.Cost.Types {
-			if t.OnDemand > 0 {
-				price = min(price, t.OnDemand)
-			}
-		}
+	if mixOf(c) != nil {
+		return 0
 	}
-	if math.IsInf(price, 1) {
-		return 1
-	}
-	return price
+	return 1
 }
 
 // notesOn says how far to believe it.

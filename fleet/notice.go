@@ -29,8 +29,8 @@ type SpotCounts struct {
 // noticeEvery is how often the provider is asked. EC2 recommends five seconds; a file is cheaper to look at.
 const noticeEvery = 500 * time.Millisecond
 
-// avoidFor is how long a placement is not asked for after one of its machines was taken back.
-const avoidFor = 5 * time.Minute
+// AvoidFor is how long a placement is not asked for after one of its machines was taken back.
+const AvoidFor = 5 * time.Minute
 
 // notice asks the provider for notices until Weir ends.
 func (f *Fleet) notice(from Noticer) {
@@ -68,7 +68,7 @@ func (f *Fleet) noticed(notices map[string]plan.Notice, now time.Time) {
 			fresh = append(fresh, in)
 			if n.Kind == plan.Interruption {
 				f.spot.Interruptions++
-				f.refused.Avoid(in.Placement, now.Add(avoidFor))
+				f.refused.Avoid(in.Placement, now.Add(AvoidFor))
 			} else {
 				f.spot.Rebalances++
 			}

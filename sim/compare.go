@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/weirlb/weir/fleet/plan"
 	"github.com/weirlb/weir/scale"
 )
 
@@ -28,7 +29,7 @@ type Alternative struct {
 }
 
 // Baselines are those that a run can be compared with, in the order of their mention. Each stands on the same pool, queue and balancing as Weir
-// itself, which is more than its users have: the comparison is of scaling alone.
+// itself, which is more than its users have, on the same types, zones and spot markets, and has what Weir does with notices: the comparison is of scaling alone.
 func Baselines() []Baseline {
 	return []Baseline{
 		{"static", "a fixed number of instances", staticTries},
@@ -274,6 +275,22 @@ func Oracle(o Options, requests []Request) *Result {
 	}
 	r.Requests, r.Kept = len(requests), 1
 	r.InstanceHours = work.Hours() / float64(max(o.Slots, 1))
-	r.Cost = r.InstanceHours * o.Price
+	r.Cost = r.InstanceHours * cheapest(o)
 	return r
+}
+
+// cheapest is the least that an instance costs in an hour.
+func cheapest(o Options) float64 {
+	price := math.Inf(1)
+	if o.Mix != nil {
+		for _, market := range []string{plan.OnDemand, plan.Spot} {
+			for _, as := range o.Mix.Placements(market) {
+				price = min(price, o.Mix.Price(as))
+			}
+		}
+	}
+	if math.IsInf(price, 1) {
+		return o.Price
+	}
+	return price
 }

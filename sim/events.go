@@ -19,6 +19,8 @@ const (
 	swept                // what has waited too long is refused
 	ended                // an instance's time to drain is over
 	stepped              // a step of what is forecast is over
+	traded               // a spot market has another number of machines to give
+	taken                // an instance's notice is over
 )
 
 // events is a heap of what will happen, the soonest first.

@@ -27,20 +27,27 @@ type fleetOf struct {
 	n         int
 	desired   int
 	measured  time.Duration
+	markets   *markets
+	refused   plan.Refusals
 }
 
 // bootsKept is how many boots the fleet remembers, as a real one does.
 const bootsKept = 100
 
 func newFleet(e *engine, samples *measure.Store) *fleetOf {
-	return &fleetOf{e: e, samples: samples, desired: e.o.Desired}
+	return &fleetOf{e: e, samples: samples, desired: e.o.Desired, markets: newMarkets(e.o)}
 }
 
 // found starts the run with n instances that are ready, and whose boots were measured.
 func (f *fleetOf) found(n int) {
+	f.expect()
 	for range n {
+		as, any := f.place(n)
+		if !any {
+			return
+		}
 		f.learn(f.e.o.Boot(f.e.rng))
-		f.join(f.launch(plan.Placement{}))
+		f.join(f.launch(as))
 	}
 }
 
@@ -55,9 +62,12 @@ func (f *fleetOf) learn(boot time.Duration) {
 
 func (f *fleetOf) launch(as plan.Placement) *instance {
 	f.n++
-	in := &instance{id: fmt.Sprintf("i-%d", f.n), e: f.e, as: as, launched: f.e.now, since: f.e.now, state: fleet.Starting}
+	in := &instance{id: fmt.Sprintf("i-%d", f.n), e: f.e, as: as, market: f.markets.of(as), launched: f.e.now, since: f.e.now, state: fleet.Starting}
+	if in.market != nil {
+		in.market.held++
+	}
 	f.instances = append(f.instances, in)
-	f.e.result.count(f.e.now, len(f.instances))
+	f.e.result.runs(f.e.now, as, 1)
 	return in
 }
 
@@ -86,13 +96,19 @@ func (f *fleetOf) end(in *instance) {
 		return
 	}
 	in.gone = true
+	if in.market != nil && in.notice.Kind == "" {
+		in.market.held--
+	}
 	f.e.result.ran(in.as, f.e.now-in.launched)
 	if in.target != nil {
 		f.e.pool.Remove(in.target, f.e.time(f.e.now))
 	}
 	f.samples.Forget(in.id)
 	f.instances = slices.DeleteFunc(f.instances, func(o *instance) bool { return o == in })
-	f.e.result.count(f.e.now, len(f.instances))
+	f.e.result.runs(f.e.now, in.as, -1)
+	if in.running > 0 {
+		f.e.cut(in)
+	}
 }
 
 // ended cuts what an instance still does when its time to drain is over.
@@ -116,7 +132,7 @@ func (f *fleetOf) AppendInstances(to []fleet.View, _ time.Time) []fleet.View {
 	for _, in := range f.instances {
 		v := fleet.View{
 			ID: in.id, State: in.state, Since: f.e.time(in.since), Launched: f.e.time(in.launched), InFlight: in.running,
-			Target: in.target, Placement: in.as,
+			Target: in.target, Placement: in.as, Notice: in.notice,
 		}
 		if in.target != nil {
 			v.Ready = f.e.time(in.ready)
@@ -150,9 +166,13 @@ func (f *fleetOf) Boots() scale.Sample {
 // Blocked says that launches never fail.
 func (f *fleetOf) Blocked() (until time.Time, why string) { return time.Time{}, "" }
 
-// Launch begins n launches.
+// Launch begins n launches, of which the market may refuse some.
 func (f *fleetOf) Launch(n int, as plan.Placement) {
 	for range n {
+		if f.refuses(as) {
+			f.e.stir() // the next decision asks elsewhere
+			continue
+		}
 		in := f.launch(as)
 		f.e.result.Launches++
 		f.e.events.push(event{at: f.e.now + max(f.e.o.Boot(f.e.rng), time.Millisecond), kind: booted, instance: in})
@@ -219,6 +239,8 @@ type instance struct {
 	id       string
 	e        *engine
 	as       plan.Placement
+	market   *market // that it is of; nil without a recording of it
+	notice   plan.Notice
 	state    fleet.State
 	launched time.Duration
 	since    time.Duration

@@ -51,6 +51,8 @@ type reportCurve struct {
 	Cost      []float64 `json:"cost"`
 	Lost      []int     `json:"lost"`
 	Instances []int     `json:"instances"`
+	Spot      []int     `json:"spot,omitempty"`    // of the instances, where there are types of them
+	Offered   []int     `json:"offered,omitempty"` // machines that the recorded spot markets had
 }
 
 type reportDecision struct {
@@ -103,13 +105,12 @@ func largest(ds []scale.Decision) []scale.Decision {
 // curve thins the run's points out, so that no peak is lost.
 func (r *Result) curve(slots int) (c reportCurve) {
 	each := max(1, (len(r.Curve)+reportPoints-1)/reportPoints)
-	seconds, hours := 0.0, 0.0
+	seconds := 0.0
 	last := Point{}
 	for from := 0; from < len(r.Curve); from += each {
 		part := r.Curve[from:min(from+each, len(r.Curve))]
 		sum := Point{}
 		for _, p := range part {
-			hours += float64(last.Instances) * (p.At - last.At).Hours()
 			last = p
 			sum.Arrivals += p.Arrivals
 			sum.Lost += p.Lost
@@ -123,7 +124,17 @@ func (r *Result) curve(slots int) (c reportCurve) {
 		c.Capacity = append(c.Capacity, sum.Instances*slots)
 		c.Waiting = append(c.Waiting, sum.Waiting)
 		c.Wait = append(c.Wait, sum.WaitMax.Seconds())
-		c.Cost = append(c.Cost, hours*r.o.Price)
+		c.Cost = append(c.Cost, last.Cost)
+		if r.o.Mix != nil {
+			c.Spot = append(c.Spot, last.Spot)
+		}
+		if len(r.o.Markets) > 0 {
+			offered := 0
+			for _, m := range r.o.Markets {
+				offered += m.at(last.At)
+			}
+			c.Offered = append(c.Offered, offered)
+		}
 		c.Lost = append(c.Lost, sum.Lost)
 		c.Instances = append(c.Instances, sum.Instances)
 		seconds = now

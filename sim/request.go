@@ -11,7 +11,8 @@ import (
 type request struct {
 	pool.Lease
 	Request
-	e *engine
+	e   *engine
+	cut bool // it was broken off, and what says that it is answered comes to nothing
 }
 
 // sweepEvery is how often the pool looks for what has waited too long, as in production.
@@ -25,7 +26,7 @@ func (e *engine) newRequest(r Request) *request {
 		q = &request{e: e}
 		q.Ready = func(*pool.Lease) { e.ready(q) }
 	}
-	q.Request = r
+	q.Request, q.cut = r, false
 	q.Ask = pool.Ask{Key: r.Model, Prefix: r.Prefix, Priority: r.Priority, Tenant: r.Tenant}
 	return q
 }
@@ -72,6 +73,10 @@ func (e *engine) begin(q *request) {
 
 // answer ends a request.
 func (e *engine) answer(q *request) {
+	if q.cut {
+		e.free = append(e.free, q)
+		return
+	}
 	in := q.Target().Link.(*instance)
 	in.end(e.now)
 	e.result.answered(e.now - q.At)
@@ -79,6 +84,23 @@ func (e *engine) answer(q *request) {
 	e.free = append(e.free, q)
 	if in.draining && in.running == 0 {
 		e.fleet.end(in)
+	}
+	e.stir()
+}
+
+// cut breaks off what an instance still does when it is gone.
+func (e *engine) cut(in *instance) {
+	var broken []*request
+	for i := range e.events.heap {
+		if q := e.events.heap[i].request; q != nil && !q.cut && q.Target().Link == any(in) {
+			broken = append(broken, q)
+		}
+	}
+	for _, q := range broken {
+		q.cut = true
+		in.end(e.now)
+		e.result.cut(e.now-q.At, q.Granted().Sub(q.Arrived()))
+		q.Release(pool.Outcome{Failed: true}, e.time(e.now))
 	}
 	e.stir()
 }

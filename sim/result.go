@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"math"
 	"time"
 
@@ -14,7 +15,8 @@ type Result struct {
 	Policy        string        `json:"policy"`
 	Setting       string        `json:"-"` // that a baseline was tuned to
 	Requests      int           `json:"requests"`
-	Lost          int           `json:"lost"` // refused: the queue was full or they waited too long
+	Lost          int           `json:"lost"`          // refused because the queue was full or they waited too long, or cut
+	Cut           int           `json:"cut,omitempty"` // broken off because their instance was gone
 	Wait          Times         `json:"-"`
 	Latency       Times         `json:"-"`
 	Kept          float64       `json:"kept"` // part of the requests that waited no longer than promised; those lost did not
@@ -30,6 +32,11 @@ type Result struct {
 	Ticks         int           `json:"decisions"`
 	Span          time.Duration `json:"-"`
 
+	Interruptions int     `json:"interruptions,omitempty"`    // notices of a spot market that an instance is taken back
+	Refused       int     `json:"capacity_refused,omitempty"` // launches that a spot market had no machine for
+	SpotHours     float64 `json:"spot_hours,omitempty"`       // of the instance-hours
+	OnDemand      float64 `json:"cost_on_demand,omitempty"`   // what the same instances would have cost on demand
+
 	Fits     int               `json:"forecasts,omitempty"` // that were made for a predict policy
 	Forecast forecast.Accuracy `json:"-"`                   // of the last of them
 
@@ -41,8 +48,11 @@ type Result struct {
 	over     int
 	kept     int
 	counted  time.Duration
-	n        int
+	n, spot  int     // instances, and those of them that are spot
+	perHour  float64 // what they cost
 	instants float64 // instance-seconds
+	spots    float64 // of them spot
+	spent    float64
 	drawn    drawn
 }
 
@@ -55,6 +65,8 @@ type Point struct {
 	Running   int           `json:"running"`
 	Instances int           `json:"instances"` // loading and draining ones included
 	WaitMax   time.Duration `json:"wait_max"`  // of those that began since the point before
+	Spot      int           `json:"spot"`      // of the instances
+	Cost      float64       `json:"cost"`      // since the start
 }
 
 // draw adds a point to the curve when a step is over, or when the run is.
@@ -66,6 +78,7 @@ func (r *Result) draw(now time.Duration, last bool) {
 	r.Curve = append(r.Curve, Point{
 		At: now, Arrivals: r.Requests - r.drawn.requests, Lost: r.Lost - r.drawn.lost,
 		Waiting: max(r.drawn.waiting, r.Waiting()), Running: r.begun - r.over, Instances: r.n, WaitMax: r.drawn.wait,
+		Spot: r.spot, Cost: r.spent + r.perHour*(now-r.counted).Hours(),
 	})
 	r.drawn = drawn{requests: r.Requests, lost: r.Lost}
 }
@@ -80,8 +93,8 @@ type drawn struct {
 func newResult(o Options) *Result { return &Result{Policy: o.Name, o: o} }
 
 // Waiting is how many requests wait, InFlight how many wait or run.
-func (r *Result) Waiting() int  { return r.Requests - r.begun - r.Lost }
-func (r *Result) InFlight() int { return r.Requests - r.over - r.Lost }
+func (r *Result) Waiting() int  { return r.Requests - r.begun - (r.Lost - r.Cut) }
+func (r *Result) InFlight() int { return r.Requests - r.over - (r.Lost - r.Cut) }
 
 func (r *Result) waited(_, d time.Duration) {
 	r.begun++
@@ -93,6 +106,16 @@ func (r *Result) waited(_, d time.Duration) {
 }
 
 func (r *Result) refused(time.Duration, error) { r.Lost++ }
+
+// cut accounts for a request that had begun after a wait.
+func (r *Result) cut(_, wait time.Duration) {
+	r.over++
+	r.Cut++
+	r.Lost++
+	if wait <= r.o.Promise {
+		r.kept--
+	}
+}
 
 func (r *Result) answered(d time.Duration) {
 	r.over++
@@ -106,20 +129,41 @@ func (r *Result) decided(d scale.Decision) {
 	}
 }
 
-// count notes how many instances there are from now on.
-func (r *Result) count(now time.Duration, n int) {
-	r.instants += float64(r.n) * (now - r.counted).Seconds()
-	r.counted, r.n = now, n
-	r.Peak = max(r.Peak, n)
+// runs notes that from now on there are n more instances of a kind, or fewer.
+func (r *Result) runs(now time.Duration, as plan.Placement, n int) {
+	r.count(now)
+	r.n += n
+	r.perHour += float64(n) * r.price(as)
+	if as.Market == plan.Spot {
+		r.spot += n
+	}
+	r.Peak = max(r.Peak, r.n)
+}
+
+// count accounts for the time since it was called last.
+func (r *Result) count(now time.Duration) {
+	span := now - r.counted
+	r.instants += float64(r.n) * span.Seconds()
+	r.spots += float64(r.spot) * span.Seconds()
+	r.spent += r.perHour * span.Hours()
+	r.counted = now
+}
+
+// price is what an instance costs in an hour.
+func (r *Result) price(as plan.Placement) float64 {
+	if r.o.Mix == nil {
+		return r.o.Price
+	}
+	return cmp.Or(r.o.Mix.Price(as), r.o.Price)
 }
 
 // ran accounts for an instance that has ended.
 func (r *Result) ran(as plan.Placement, d time.Duration) {
-	price := r.o.Price
-	if r.o.Prices != nil {
-		price = r.o.Prices(as)
-	}
+	price := r.price(as)
 	r.Cost += price * d.Hours()
+	if r.o.Mix != nil {
+		r.OnDemand += cmp.Or(r.o.Mix.Price(plan.Placement{Type: as.Type, Market: plan.OnDemand}), price) * d.Hours()
+	}
 }
 
 // finish accounts for what still runs when the last request is answered.
@@ -131,8 +175,8 @@ func (e *engine) finish() {
 		e.ahead.accuracy(e.result)
 	}
 	e.result.draw(e.now, true)
-	e.result.count(e.now, 0)
-	e.result.InstanceHours = e.result.instants / 3600
+	e.result.count(e.now)
+	e.result.InstanceHours, e.result.SpotHours = e.result.instants/3600, e.result.spots/3600
 	e.result.Span = e.now
 	if n := e.result.Requests; n > 0 {
 		e.result.Kept = float64(e.result.kept) / float64(n)

@@ -60,9 +60,12 @@ type Options struct {
 	PrefixKeeps int // blocks that one target remembers
 
 	Promise time.Duration // the wait that is to be kept
-	Price   float64       // of an instance for an hour; market and type have their own prices in Prices
-	Prices  func(plan.Placement) float64
+	Price   float64       // of an instance for an hour, where Mix has none
 	Drain   time.Duration
+
+	Mix     *plan.Mix     // what instances are made of; nil: they are all alike
+	Markets []Market      // of spot; those of Mix without one give all that is asked for
+	Notice  time.Duration // before an instance is taken back; 0 means two minutes, as on EC2
 
 	MaxLaunching int
 	Lag          time.Duration // between two decisions; 0 means control.Every
@@ -153,6 +156,9 @@ func newEngine(o Options) (*engine, error) {
 	if o.Step <= 0 {
 		o.Step = time.Minute
 	}
+	if o.Notice <= 0 {
+		o.Notice = spotNotice
+	}
 	if o.Start.IsZero() {
 		o.Start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	}
@@ -169,7 +175,7 @@ func newEngine(o Options) (*engine, error) {
 		o.Scale.Policies = []scale.Policy{o.Policy()}
 	}
 	loop := control.Options{
-		Pool: e.pool, Fleet: e.fleet, Samples: samples, Slots: o.Slots, Scale: o.Scale, Desired: o.Desired,
+		Pool: e.pool, Fleet: e.fleet, Samples: samples, Slots: o.Slots, Scale: o.Scale, Desired: o.Desired, Mix: o.Mix,
 		Log: slog.New(slog.DiscardHandler), Decided: e.result.decided,
 	}
 	if o.Forecast != nil {
@@ -232,5 +238,9 @@ func (e *engine) handle(v event) {
 		e.fleet.ended(v.instance)
 	case stepped:
 		e.ahead.step()
+	case traded:
+		e.fleet.traded()
+	case taken:
+		e.fleet.end(v.instance)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -68,6 +69,9 @@ func WriteTable(w io.Writer, runs []*Result) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
+	if err := writeMoney(w, runs); err != nil {
+		return err
+	}
 	var notes strings.Builder
 	for _, r := range runs {
 		if r.Setting != "" {
@@ -75,6 +79,9 @@ func WriteTable(w io.Writer, runs []*Result) error {
 		}
 		if r.Fits > 0 {
 			fmt.Fprintf(&notes, "%s: forecast %d times; of the last two seasons it was off by %.3g %%, reacting by %.3g %%\n", r.Policy, r.Fits, 100*r.Forecast.WAPE, 100*r.Forecast.Persistence)
+		}
+		if r.Cut > 0 {
+			fmt.Fprintf(&notes, "%s: %d of the requests that were lost had begun, and were cut as their instance ended\n", r.Policy, r.Cut)
 		}
 		if r.Switches > 0 {
 			fmt.Fprintf(&notes, "%s: %d times a target loaded another model first\n", r.Policy, r.Switches)
@@ -85,6 +92,27 @@ func WriteTable(w io.Writer, runs []*Result) error {
 	}
 	_, err := io.WriteString(w, notes.String())
 	return err
+}
+
+// writeMoney says what became of instances on the spot market, where there is one.
+func writeMoney(w io.Writer, runs []*Result) error {
+	runs = slices.DeleteFunc(slices.Clone(runs), func(r *Result) bool { return r.o.Mix == nil || len(r.Curve) == 0 })
+	if !slices.ContainsFunc(runs, func(r *Result) bool { return r.SpotHours > 0 || r.Refused > 0 }) {
+		return nil
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(t, "\npolicy\tspot\tall on demand\tsaved\tlaunches\trefused\ttaken back\trequests cut\t")
+	for _, r := range runs {
+		part := func(a, of float64) string {
+			if of == 0 {
+				return "-"
+			}
+			return fmt.Sprintf("%.1f %%", 100*a/of)
+		}
+		fmt.Fprintf(t, "%s\t%s\t%.2f\t%s\t%d\t%d\t%d\t%d\t\n", r.Policy, part(r.SpotHours, r.InstanceHours), r.OnDemand, part(r.OnDemand-r.Cost, r.OnDemand),
+			r.Launches, r.Refused, r.Interruptions, r.Cut)
+	}
+	return t.Flush()
 }
 
 // short writes a duration with three digits.

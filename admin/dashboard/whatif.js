@@ -118,7 +118,7 @@ function show(a) {
     return el('tr', {}, el('th', { scope: 'row' }, name), el('td', { class: 'n' }, how(of(one))), el('td', { class: 'n' }, how(of(other))), el('td', { class: 'n', 'data-kind': kind }, words));
   }));
   const known = (Date.parse(a.to) - Date.parse(a.from) - a.gaps.reduce((s, g) => s + g.span / 1e6, 0)) / 1000;
-  text($('about'), `Pool ${a.pool}, ${fullTime(a.from)} to ${fullTime(a.to)}, of which the history knows ${age(known)}. Promise: a wait of at most ${secs(a.promise_s)}. Price of an instance for an hour: ${num(a.price)}.`);
+  text($('about'), `Pool ${a.pool}, ${fullTime(a.from)} to ${fullTime(a.to)}, of which the history knows ${age(known)}. Promise: a wait of at most ${secs(a.promise_s)}. ${a.price ? `Price of an instance for an hour: ${num(a.price)}.` : 'Prices: by type and market.'}`);
   $('notes').replaceChildren(...a.notes.map((n) => el('li', {}, n)));
   $('charts').scrollIntoView({ block: 'nearest' });
 }

@@ -34,6 +34,8 @@ type replayCmd struct {
 	Boot  string  `help:"Measured boots to draw from: CSV, one a row; without it every boot takes 10 s." type:"existingfile" placeholder:"FILE" group:"Model"`
 	traceFlags
 
+	Spot []string `help:"Recorded spot markets of the zones of scale.cost; files without a ZONE are those of its zones in their order." placeholder:"[[TYPE/]ZONE=]FILE,..." group:"Model"`
+
 	Service time.Duration `help:"Service time of requests for which the trace gives neither that nor tokens." default:"1s" group:"Model"`
 	Prefill time.Duration `help:"Time that a token of a prompt takes." default:"200us" group:"Model"`
 	Decode  time.Duration `help:"Time that a token of an answer takes." default:"20ms" group:"Model"`
@@ -42,7 +44,7 @@ type replayCmd struct {
 	Blocks  int           `help:"Blocks of prefixes that a target remembers; 0 remembers none." default:"4096" group:"Model"`
 
 	Promise time.Duration `help:"The wait to judge by; without it that of the queue policy, or 2s." group:"Report"`
-	Price   float64       `help:"Of an instance for an hour." default:"1" group:"Report"`
+	Price   float64       `help:"Of an instance for an hour, whatever it is; without it the prices of scale.cost, or 1." group:"Report"`
 	Seed    uint64        `help:"Seed of the randomness: the same seed gives the same run." default:"1" group:"Report"`
 	JSON    string        `help:"Write the runs as JSON to this file." type:"path" placeholder:"FILE" group:"Report"`
 	HTML    string        `help:"Write a page with pictures and every decision to this file." type:"path" placeholder:"FILE" group:"Report"`
@@ -56,6 +58,11 @@ would try. Weir's lines come first.
   weir replay -c weir.yaml --trace requests.csv.gz
   weir replay -c weir.yaml --trace access.log --against static,asg-target,oracle --html replay.html
   weir replay -c weir.yaml --trace requests.csv --boot boots.csv --scale 10 --price 1.006
+
+With scale.cost in the pool, money is counted by type and market. --spot says what a spot market had to give: beyond that launches are refused, and
+what runs beyond it is taken back after two minutes' notice.
+
+  weir replay -c weir.yaml --trace requests.csv --spot a=us-west-2a.json,b=us-west-2c.json
 
 With --last it needs no trace: it asks the running Weir what came in, or reads the state directory when none runs. The access log has the very
 requests, when one is written to a file and reaches back so far; otherwise they are rebuilt from the counters of Weir's own history.
@@ -112,6 +119,7 @@ type recording struct {
 	title    string
 	about    string          // in a line
 	counted  *admin.Recorded // what Weir's own history has of the time; nil for a trace
+	markets  string          // the spot markets, a line each
 }
 
 // read reads the trace, and says what it had to assume.
@@ -230,7 +238,10 @@ func (r *replayCmd) options(w io.Writer, name string, p *config.Pool, rec *recor
 			}
 		}
 	}
-	o.Seed, o.Price = r.Seed, r.Price
+	o.Seed = r.Seed
+	if r.Price > 0 && len(r.Spot) == 0 {
+		o.Price, o.Mix = r.Price, nil
+	}
 	rec.begin(&o)
 	if r.Promise > 0 {
 		o.Promise = r.Promise
@@ -244,6 +255,9 @@ func (r *replayCmd) options(w io.Writer, name string, p *config.Pool, rec *recor
 	}
 	if n := len(rec.requests); n > 0 {
 		o.Step = min(max((rec.requests[n-1].At/3000).Round(time.Second), time.Second), time.Hour)
+	}
+	if err := r.readSpot(w, &o, rec); err != nil {
+		return o, err
 	}
 	boots, err := r.readBoots(w)
 	if err != nil {
@@ -291,7 +305,11 @@ func (r *replayCmd) compare(ctx context.Context, w io.Writer, o sim.Options, rec
 }
 
 func (r *replayCmd) report(o *output, options sim.Options, rec *recording, runs []*sim.Result) error {
-	fmt.Fprintf(o.out, "%s\npromise: a wait of at most %v; price: %g an hour\n\n", rec.about, options.Promise, options.Price)
+	price := "prices: by type and market"
+	if options.Mix == nil {
+		price = fmt.Sprintf("price: %g an hour", options.Price)
+	}
+	fmt.Fprintf(o.out, "%s\n%spromise: a wait of at most %v; %s\n\n", rec.about, rec.markets, options.Promise, price)
 	if err := sim.WriteTable(o.out, runs); err != nil {
 		return err
 	}

@@ -152,7 +152,7 @@ func (m *Mix) Place(n, desired int, live []Placement, refused *Refusals, offers 
 
 // choose returns the best placement in a market.
 func (m *Mix) choose(market string, live []Placement, refused *Refusals, offers map[Placement]Offer, now time.Time) (Placement, bool) {
-	open := slices.DeleteFunc(m.placements(market), func(p Placement) bool { return now.Before(refused.Until(p)) })
+	open := slices.DeleteFunc(m.Placements(market), func(p Placement) bool { return now.Before(refused.Until(p)) })
 	if len(open) == 0 {
 		return Placement{}, false
 	}
@@ -190,8 +190,8 @@ func (m *Mix) choose(market string, live []Placement, refused *Refusals, offers 
 	return open[0], true
 }
 
-// placements are all that a market has, in the order of Types.
-func (m *Mix) placements(market string) (all []Placement) {
+// Placements are all that a market has, in the order of Types.
+func (m *Mix) Placements(market string) (all []Placement) {
 	for i := range m.Types {
 		t := &m.Types[i]
 		if t.price(market) == 0 {
