@@ -16,7 +16,7 @@ func mixOf(c *config.Pool) *plan.Mix {
 	k := c.Scale.Cost
 	m := &plan.Mix{
 		Base: k.OnDemandBase, Percent: k.OnDemandPercent, Allocation: plan.Allocation(k.Allocation),
-		SpotPools: k.SpotPools, Fallback: k.Fallback, Zones: k.Zones,
+		SpotPools: k.SpotPools, Fallback: k.Fallback, Return: k.ReturnToSpot, Zones: k.Zones,
 	}
 	for _, t := range k.Types {
 		m.Types = append(m.Types, plan.MachineType{Name: t.Name, OnDemand: t.OnDemand, Spot: t.Spot, Zones: t.Zones})

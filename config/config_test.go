@@ -401,7 +401,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 				},
 				Combine: "max", MaxOutPerMinute: 8, MaxInPerMinute: 2, Suspend: []string{"replace_unhealthy"}, Termination: []string{"OldestLaunchTemplate", "NewestInstance"}, Protect: true,
 				Cost: &Cost{
-					OnDemandBase: 2, OnDemandPercent: 20, Allocation: "price_capacity_optimized", SpotPools: 2, Fallback: true, Zones: []string{"a", "b"},
+					OnDemandBase: 2, OnDemandPercent: 20, Allocation: "price_capacity_optimized", SpotPools: 2, Fallback: true, ReturnToSpot: true, Zones: []string{"a", "b"},
 					Types:  []CostType{{Name: "g4dn.xlarge", OnDemand: 0.526, Spot: 0.158, Zones: []string{"a"}}, {Name: "g5.xlarge", OnDemand: 1.006, Spot: 0.302}},
 					Budget: CostBudget{PerHour: 20, PerMonth: 8000, ShedAfter: Duration(10 * time.Second)}, Market: "market.json",
 				},

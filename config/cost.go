@@ -12,6 +12,8 @@ type Cost struct {
 	SpotPools int `yaml:"spot_pools" jsonschema:"minimum=1"`
 	// Launch on demand what the spot market does not give.
 	Fallback bool `yaml:"fallback"`
+	// Exchange what stands in on demand for spot again, when there is spot.
+	ReturnToSpot bool `yaml:"return_to_spot"`
 	// Types of machine, and what they cost.
 	Types []CostType `yaml:"types" jsonschema:"required,minItems=1" example:"[{name: g4dn.xlarge, on_demand: 0.526, spot: 0.158}]"`
 	// Zones over which instances are kept balanced.
@@ -48,7 +50,7 @@ type CostBudget struct {
 // DefaultCost is a cost whose types alone are given: all on demand, as an Auto
 // Scaling group has it.
 func DefaultCost() Cost {
-	return Cost{OnDemandPercent: 100, Allocation: "lowest_price", SpotPools: 1, Fallback: true}
+	return Cost{OnDemandPercent: 100, Allocation: "lowest_price", SpotPools: 1, Fallback: true, ReturnToSpot: true}
 }
 
 func (c *Cost) setDefaults() { *c = DefaultCost() }

@@ -112,6 +112,21 @@ func TestAMarketThatRefuses(t *testing.T) {
 	}
 }
 
+// What stands in on demand is exchanged when there is spot again, one at a time, and nobody notices.
+func TestOnDemandGivesWayToSpot(t *testing.T) {
+	for _, back := range []bool{false, true} {
+		o := onSpot(6, minutes("a", append(constant(0, 60), constant(10, 300)...)...), minutes("b", 0))
+		o.Mix.Return = back
+		r := play(t, o, every(5*time.Second, 25*time.Second, 4*720))
+		if end := r.Curve[len(r.Curve)-1].Spot; r.Kept < 0.99 || r.Lost != 0 || end != map[bool]int{false: 0, true: 6}[back] {
+			t.Errorf("return %v: kept for %.4f, %d lost, %d of 6 on spot at the end", back, r.Kept, r.Lost, end)
+		}
+		if r.Peak > 8 { // one on its way, and one that drains
+			t.Errorf("return %v: up to %d instances", back, r.Peak)
+		}
+	}
+}
+
 // A recording of one type holds for this type only, and before that of the zone.
 func TestARecordingOfAType(t *testing.T) {
 	o := onSpot(4, minutes("a", 1), Market{Type: "gpu", Zone: "a", Gap: time.Minute, Counts: []int{3}}, minutes("b", 0))
@@ -145,7 +160,7 @@ func TestAnyMarketIsKeptTo(t *testing.T) {
 		ms := []Market{minutes("a", counts.Draw(t, "a")...), minutes("b", counts.Draw(t, "b")...)}
 		o := onSpot(rapid.IntRange(1, 8).Draw(t, "instances"), ms...)
 		o.Mix.Base = rapid.IntRange(0, 2).Draw(t, "base")
-		o.Mix.Fallback = rapid.Bool().Draw(t, "fallback")
+		o.Mix.Fallback, o.Mix.Return = rapid.Bool().Draw(t, "fallback"), rapid.Bool().Draw(t, "return")
 		o.Mix.Allocation = rapid.SampledFrom([]plan.Allocation{plan.LowestPrice, plan.CapacityOptimized, plan.PriceCapacityOptimized, plan.Prioritized}).Draw(t, "allocation")
 		o.Pool.Limits.Timeout = 2 * time.Minute // for markets that never have any
 		o.Seed = rapid.Uint64().Draw(t, "seed")

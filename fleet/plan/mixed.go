@@ -42,6 +42,7 @@ type Mix struct {
 	Types      []MachineType
 	Zones      []string
 	Fallback   bool // launch on demand what the spot market does not give
+	Return     bool // launch spot in place of what runs on demand beyond its share, when the spot market gives again
 }
 
 // Offer is what is known of a market at the moment.

@@ -125,7 +125,7 @@ func (a Stop) String() string    { return fmt.Sprintf("stop %s: %s", a.ID, a.Why
 //
 // Instances that are near the end of MaxLifetime are replaced, a few at a time, beyond Desired for as long as that takes.
 //
-// Instances with a [Notice] are replaced before they are taken back.
+// Instances with a [Notice] are replaced before they are taken back, and those that stand in on demand for spot when there is spot again.
 //
 // Unhealthy instances are replaced once their Grace is over: a new one is launched first, and the unhealthy one is drained when it is not needed to
 // make up the number any more. Not all at once: a check that fails everywhere is often the check's fault, and must
@@ -154,6 +154,7 @@ func (pl *Planner) Plan(in Input) []Action {
 	for p.missing() > 0 && p.takeBack() {
 		p.drainReplaced() // what was taken back may replace an unhealthy one
 	}
+	p.returnToSpot()
 	if missing := p.missing(); missing > 0 {
 		p.launch(missing)
 	} else {
@@ -169,26 +170,27 @@ func AtATime(desired int) int { return max(1, desired/4) }
 
 // missing is how many instances there are too few; below 0, how many too many.
 func (p *plan) missing() int {
-	return p.in.Desired + p.in.Moves.Surge + p.renewing - len(p.coming) - len(p.ready) - max(0, len(p.sick)+p.helped-AtATime(p.in.Desired))
+	return p.in.Desired + p.in.Moves.Surge + p.renewing + p.returning - len(p.coming) - len(p.ready) - max(0, len(p.sick)+p.helped-AtATime(p.in.Desired))
 }
 
 // plan is the work on one input: the instances by what they are good for, and the steps so far.
 type plan struct {
-	in       *Input
-	coming   []*Instance
-	ready    []*Instance
-	sick     []*Instance
-	draining []*Instance
-	hopeless []*Instance
-	warm     []*Instance // prepared, or being prepared
-	parking  int         // how many drain to join them
-	noticed  []*Instance // ready, and to be replaced before they are taken back
-	atRisk   []*Instance // ready, and may be taken back
-	lost     []*Instance // on their way, and taken back before they are of use
-	restart  []*Instance // unhealthy, and to be ended for a new one at once
-	helped   int         // unhealthy ones that stay, and beside which another one is launched
-	renewing int         // how many are to be launched beyond Desired for those that are too old
-	actions  []Action
+	in        *Input
+	coming    []*Instance
+	ready     []*Instance
+	sick      []*Instance
+	draining  []*Instance
+	hopeless  []*Instance
+	warm      []*Instance // prepared, or being prepared
+	parking   int         // how many drain to join them
+	noticed   []*Instance // ready, and to be replaced before they are taken back
+	atRisk    []*Instance // ready, and may be taken back
+	lost      []*Instance // on their way, and taken back before they are of use
+	restart   []*Instance // unhealthy, and to be ended for a new one at once
+	helped    int         // unhealthy ones that stay, and beside which another one is launched
+	renewing  int         // how many are to be launched beyond Desired for those that are too old
+	returning int         // how many of spot are to be launched beyond Desired for those that stand in on demand
+	actions   []Action
 }
 
 // survey begins with a new input, in the memory of the one before.
@@ -336,6 +338,9 @@ func (p *plan) whyLaunch() string {
 	}
 	if n := len(p.noticed) + len(p.lost); n > 0 {
 		why += fmt.Sprintf(", %d to be taken back", n)
+	}
+	if p.returning > 0 {
+		why += fmt.Sprintf(", %d on demand to be replaced by spot", p.returning)
 	}
 	if p.renewing > 0 {
 		why += fmt.Sprintf(", %d to be replaced for their age", p.renewing)
