@@ -21,13 +21,17 @@ func templateOf(t *config.Template) fleet.Template {
 	}
 }
 
+func backoffOf(t *config.Template) fleet.Backoff {
+	return fleet.Backoff{Initial: time.Duration(t.Backoff.Initial), Max: time.Duration(t.Backoff.Max)}
+}
+
 func (a *App) fleetOptions(lp *livePool, c *config.Pool) fleet.Options {
 	t := c.Template
 	ready, _ := readiness(c)
 	o := fleet.Options{
 		Template: templateOf(t), Slots: c.Concurrency, Drain: time.Duration(c.Drain),
 		StartTimeout: time.Duration(t.StartTimeout), StopTimeout: time.Duration(t.StopTimeout),
-		Backoff: fleet.Backoff{Initial: time.Duration(t.Backoff.Initial), Max: time.Duration(t.Backoff.Max)},
+		Backoff: backoffOf(t),
 		Rest:    restOf(c.WarmPool),
 		Protect: c.Scale != nil && c.Scale.Protect,
 		Hooks:   hooksOf(c), HookEnv: a.hookEnv(),

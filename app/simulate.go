@@ -34,6 +34,9 @@ func Simulation(name string, c *config.Pool) sim.Options {
 		n := max(len(c.Targets), 1)
 		o.Scale.Min, o.Scale.Max, o.Desired = n, n, n
 	}
+	if t := c.Template; t != nil {
+		o.StartTimeout, o.Backoff = time.Duration(t.StartTimeout), backoffOf(t)
+	}
 	if a := c.Affinity; a != nil {
 		o.Switch, o.Keeps = time.Duration(a.SwitchCost), a.Keeps
 	}

@@ -398,7 +398,7 @@ func (f *Fleet) crashed(in *instance) {
 	f.mu.Lock()
 	f.restarts++
 	in.why = why
-	if time.Since(in.record.Ready) < 10*time.Second {
+	if time.Since(in.record.Ready) < CrashLoop {
 		f.backOff(why) // a crash loop that gets as far as ready
 	}
 	f.mu.Unlock()
@@ -419,12 +419,8 @@ func (f *Fleet) failed(in *instance, why string) {
 
 // backOff doubles the time until the next launch. The lock is held.
 func (f *Fleet) backOff(why string) {
-	d := f.o.Backoff.Initial << min(f.failures, 20)
-	if d <= 0 || d > f.o.Backoff.Max {
-		d = f.o.Backoff.Max
-	}
 	f.failures++
-	f.notBefore, f.lastFail = time.Now().Add(d), why
+	f.notBefore, f.lastFail = time.Now().Add(f.o.Backoff.After(f.failures)), why
 }
 
 // bury forgets an instance that has ended.

@@ -53,6 +53,18 @@ type Options struct {
 // Backoff spaces out launches after instances that failed before they were ready: Initial, doubled each time, up to Max.
 type Backoff struct{ Initial, Max time.Duration }
 
+// After is how long a launch is put off after so many that failed in a row, at least one.
+func (b Backoff) After(failures int) time.Duration {
+	d := b.Initial << min(failures-1, 20)
+	if d <= 0 || d > b.Max {
+		return b.Max
+	}
+	return d
+}
+
+// CrashLoop is how soon after it was ready an instance has ended for its end to count as a launch that failed.
+const CrashLoop = 10 * time.Second
+
 // Event tells of something that happened to an instance.
 type Event struct {
 	Time     time.Time

@@ -21,6 +21,9 @@ const (
 	stepped              // a step of what is forecast is over
 	traded               // a spot market has another number of machines to give
 	taken                // an instance's notice is over
+	failed               // a launch has come to nothing
+	crashed              // an instance ends by itself
+	allowed              // what was put off may be tried again
 )
 
 // events is a heap of what will happen, the soonest first.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -29,13 +30,17 @@ type fleetOf struct {
 	measured  time.Duration
 	markets   *markets
 	refused   plan.Refusals
+
+	fate      *rand.Rand    // of failures, so that they change no other chance
+	failures  int           // launches in a row that came to nothing
+	notBefore time.Duration // of the next launch, after such
 }
 
 // bootsKept is how many boots the fleet remembers, as a real one does.
 const bootsKept = 100
 
 func newFleet(e *engine, samples *measure.Store) *fleetOf {
-	return &fleetOf{e: e, samples: samples, desired: e.o.Desired, markets: newMarkets(e.o)}
+	return &fleetOf{e: e, samples: samples, desired: e.o.Desired, markets: newMarkets(e.o), fate: rand.New(rand.NewPCG(e.o.Seed, 0x66617465))}
 }
 
 // found starts the run with n instances that are ready, and whose boots were measured.
@@ -77,6 +82,9 @@ func (f *fleetOf) join(in *instance) {
 	in.target = target.New(in.id, in.id, 1, f.e.o.Slots)
 	in.target.Link = in
 	f.e.pool.Add(in.target, health.Status{State: target.Healthy, Passed: true, Reason: "simulated", Since: now}, now)
+	if life := f.e.o.Life; life != nil {
+		f.e.events.push(event{at: f.e.now + life(f.fate), kind: crashed, instance: in})
+	}
 }
 
 // booted makes an instance a target, unless it was stopped meanwhile.
@@ -85,6 +93,7 @@ func (f *fleetOf) booted(in *instance) {
 		return
 	}
 	f.learn(f.e.now - in.launched)
+	f.failures, f.notBefore = 0, 0
 	f.e.result.ColdStarts++
 	f.join(in)
 	f.e.stir()
@@ -163,8 +172,43 @@ func (f *fleetOf) Boots() scale.Sample {
 	return f.sum
 }
 
-// Blocked says that launches never fail.
-func (f *fleetOf) Blocked() (until time.Time, why string) { return time.Time{}, "" }
+// Blocked puts launches off after some that failed.
+func (f *fleetOf) Blocked() (until time.Time, why string) {
+	if f.notBefore <= f.e.now {
+		return time.Time{}, ""
+	}
+	return f.e.time(f.notBefore), "a launch failed"
+}
+
+// failed ends a launch that came to nothing, unless it was stopped meanwhile.
+func (f *fleetOf) failed(in *instance) {
+	if in.gone {
+		return
+	}
+	f.e.result.Failures++
+	f.backOff()
+	f.end(in)
+	f.e.stir()
+}
+
+// crashed ends an instance that has not gone before.
+func (f *fleetOf) crashed(in *instance) {
+	if in.gone {
+		return
+	}
+	f.e.result.Crashes++
+	if f.e.now-in.ready < fleet.CrashLoop {
+		f.backOff()
+	}
+	f.end(in)
+	f.e.stir()
+}
+
+func (f *fleetOf) backOff() {
+	f.failures++
+	f.notBefore = f.e.now + f.e.o.Backoff.After(f.failures)
+	f.e.events.push(event{at: f.notBefore, kind: allowed})
+}
 
 // Launch begins n launches, of which the market may refuse some.
 func (f *fleetOf) Launch(n int, as plan.Placement) {
@@ -175,7 +219,16 @@ func (f *fleetOf) Launch(n int, as plan.Placement) {
 		}
 		in := f.launch(as)
 		f.e.result.Launches++
-		f.e.events.push(event{at: f.e.now + max(f.e.o.Boot(f.e.rng), time.Millisecond), kind: booted, instance: in})
+		boot, what := max(f.e.o.Boot(f.e.rng), time.Millisecond), booted
+		if fail := f.e.o.Fail; fail != nil {
+			if after, fails := fail(f.fate); fails {
+				boot, what = max(after, time.Millisecond), failed
+			}
+		}
+		if most := f.e.o.StartTimeout; most > 0 && boot > most {
+			boot, what = most, failed
+		}
+		f.e.events.push(event{at: f.e.now + boot, kind: what, instance: in})
 	}
 }
 

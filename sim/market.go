@@ -95,7 +95,8 @@ func (f *fleetOf) refuses(as plan.Placement) bool {
 		f.refused.Grant(as)
 		return false
 	}
-	f.refused.Refuse(as, f.e.time(f.e.now))
+	until := f.refused.Refuse(as, f.e.time(f.e.now))
+	f.e.events.push(event{at: until.Sub(f.e.o.Start), kind: allowed})
 	f.e.result.Refused++
 	return true
 }

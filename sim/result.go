@@ -32,6 +32,8 @@ type Result struct {
 	Ticks         int           `json:"decisions"`
 	Span          time.Duration `json:"-"`
 
+	Failures      int     `json:"failed_launches,omitempty"`
+	Crashes       int     `json:"crashes,omitempty"`          // instances that ended by themselves
 	Interruptions int     `json:"interruptions,omitempty"`    // notices of a spot market that an instance is taken back
 	Refused       int     `json:"capacity_refused,omitempty"` // launches that a spot market had no machine for
 	SpotHours     float64 `json:"spot_hours,omitempty"`       // of the instance-hours

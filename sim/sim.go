@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/weirlb/weir/control"
+	"github.com/weirlb/weir/fleet"
 	"github.com/weirlb/weir/fleet/plan"
 	"github.com/weirlb/weir/measure"
 	"github.com/weirlb/weir/pool"
@@ -49,6 +50,13 @@ type Options struct {
 
 	// Boot draws how long an instance takes from its launch until it is ready.
 	Boot func(*rand.Rand) time.Duration
+	// Fail draws whether a launch comes to nothing, and how long that takes; nil: none does. One also fails when its boot takes longer than StartTimeout,
+	// where that is not 0. Backoff spaces out launches after failures.
+	Fail         func(*rand.Rand) (after time.Duration, fails bool)
+	StartTimeout time.Duration
+	Backoff      fleet.Backoff
+	// Life draws how long an instance serves until it ends by itself; nil: for good.
+	Life func(*rand.Rand) time.Duration
 	// Service says how long a request takes when it does not say so itself.
 	Service func(Request) time.Duration
 	// Switch is what it costs a target to load another model than the newest Keeps that it has; 0: nothing.
@@ -242,5 +250,11 @@ func (e *engine) handle(v event) {
 		e.fleet.traded()
 	case taken:
 		e.fleet.end(v.instance)
+	case failed:
+		e.fleet.failed(v.instance)
+	case allowed:
+		e.stir()
+	case crashed:
+		e.fleet.crashed(v.instance)
 	}
 }

@@ -80,6 +80,9 @@ func WriteTable(w io.Writer, runs []*Result) error {
 		if r.Fits > 0 {
 			fmt.Fprintf(&notes, "%s: forecast %d times; of the last two seasons it was off by %.3g %%, reacting by %.3g %%\n", r.Policy, r.Fits, 100*r.Forecast.WAPE, 100*r.Forecast.Persistence)
 		}
+		if r.Failures+r.Crashes > 0 {
+			fmt.Fprintf(&notes, "%s: %d launches failed, and %d instances ended by themselves\n", r.Policy, r.Failures, r.Crashes)
+		}
 		if r.Cut > 0 {
 			fmt.Fprintf(&notes, "%s: %d of the requests that were lost had begun, and were cut as their instance ended\n", r.Policy, r.Cut)
 		}

@@ -14,8 +14,10 @@ import (
 
 // Boots are recorded times that instances took to boot, or to load a model.
 type Boots struct {
-	// Times are sorted, at least one.
+	// Times are those of boots that came to something, sorted, at least one.
 	Times []time.Duration
+	// Failed are how long those took of which nothing came, sorted.
+	Failed []time.Duration
 
 	// Warnings are what had to be assumed.
 	Warnings []Warning
@@ -37,7 +39,8 @@ const maxBoot = 24 * time.Hour
 
 // ReadBoots reads CSV with a header and one boot a row, compressed or not. The column is boot, boot_time, load, load_time, startup,
 // cold_start, ready or seconds, any with a unit behind, as in boot_ms; or value, as in Alibaba's traces of model loads, in milliseconds.
-// Unit is for a column without one; 0 assumes seconds, with a warning.
+// Unit is for a column without one; 0 assumes seconds, with a warning. A column outcome, status, result or success, where there is one, says with ok
+// or failed (and words like these) which came to something.
 func ReadBoots(name string, r io.Reader, unit time.Duration) (*Boots, error) {
 	in, err := open(name, r)
 	if err != nil {
@@ -52,11 +55,14 @@ func ReadBoots(name string, r io.Reader, unit time.Duration) (*Boots, error) {
 		return nil, err
 	}
 	b := &Boots{}
-	column, width := -1, len(src.fields)
+	column, outcome, width := -1, -1, len(src.fields)
 	var columns []string
 	for i, f := range src.fields {
 		n := string(trim(f))
 		columns = append(columns, n)
+		if slices.Contains([]string{"outcome", "status", "result", "success"}, strings.ToLower(n)) && outcome < 0 {
+			outcome = i
+		}
 		u, ok := bootUnit(n)
 		if !ok {
 			continue
@@ -98,12 +104,28 @@ func ReadBoots(name string, r io.Reader, unit time.Duration) (*Boots, error) {
 		if took := f * float64(unit); err != nil || !(took > 0 && took <= float64(maxBoot)) {
 			return nil, in.errorf(in.n, "%s is %q, which no boot takes in %v; write a number above 0, up to a day", columns[column], clip(v), unit)
 		}
-		b.Times = append(b.Times, time.Duration(f*float64(unit)))
+		took := time.Duration(f * float64(unit))
+		if outcome >= 0 {
+			word := string(trim(src.fields[outcome]))
+			ok, known := succeeded(word)
+			if !known {
+				return nil, in.errorf(in.n, "%s is %q; write ok or failed", columns[outcome], clip(word))
+			}
+			if !ok {
+				b.Failed = append(b.Failed, took)
+				continue
+			}
+		}
+		b.Times = append(b.Times, took)
 	}
-	if len(b.Times) == 0 {
+	switch {
+	case len(b.Times)+len(b.Failed) == 0:
 		return nil, fmt.Errorf("%s: it has a header and no rows", name)
+	case len(b.Times) == 0:
+		return nil, fmt.Errorf("%s: all of its %d boots failed; a replay needs one that came to something", name, len(b.Failed))
 	}
 	slices.Sort(b.Times)
+	slices.Sort(b.Failed)
 	return b, nil
 }
 

@@ -17,6 +17,7 @@ func TestReadBoots(t *testing.T) {
 		warnings   int
 	}{
 		{"Alibaba's", "timestamp_anon,value,container_ip\n1662859290.0,3000.0,086b\n1662859290.0,1500.0,47d9\n", 0, []time.Duration{1500 * ms, 3 * time.Second}, 1},
+		{"those that failed", "boot_seconds,Outcome\n20,ok\n5.5,failed\n7,timeout\n9,SUCCESS\n", 0, []time.Duration{9 * time.Second, 20 * time.Second}, 0},
 		{"seconds", "boot_seconds\n20\n5.5\n", 0, []time.Duration{5500 * ms, 20 * time.Second}, 0},
 		{"zipped milliseconds", zipped(t, "host,Load Time (ms)\na,20\n"), 0, nil, -1},
 		{"milliseconds", "host,load_time_ms\na,20\n", 0, []time.Duration{20 * ms}, 0},
@@ -47,6 +48,8 @@ func TestReadBootsErrors(t *testing.T) {
 		"":                             "empty",
 		"boot_ms\n":                    "no rows",
 		"host,pid\na,1\n":              `b:1: no column says how long a boot took. It has "host", "pid"`,
+		"boot_ms,status\n1,failed\n":   "all of its 1 boots failed",
+		"boot_ms,status\n1,maybe\n":    "b:2: status is \"maybe\"; write ok or failed",
 		"boot_ms\n-1\n":                "b:2: boot_ms is \"-1\"",
 		"boot_ms\nNaN\n":               "b:2:",
 		"boot_seconds\n1\n100000\n":    "b:3:",

@@ -262,10 +262,10 @@ func (l *layout) status(it *item, c *column, v []byte) error {
 		it.Status = 200
 		return nil
 	}
-	switch strings.ToLower(clip(v)) {
-	case "succeed", "succeeded", "success", "successful", "ok", "done", "completed", "finished", "true":
+	switch ok, known := succeeded(clip(v)); {
+	case ok:
 		it.Status = 200
-	case "failed", "fail", "failure", "error", "false", "aborted", "timeout", "cancelled", "canceled":
+	case known:
 		it.Status = 500
 	default:
 		if !l.warnedStatus {
@@ -274,6 +274,17 @@ func (l *layout) status(it *item, c *column, v []byte) error {
 		}
 	}
 	return nil
+}
+
+// succeeded reports whether a word says that something succeeded, and whether it is known what it says.
+func succeeded(word string) (ok, known bool) {
+	switch strings.ToLower(word) {
+	case "succeed", "succeeded", "success", "successful", "ok", "done", "completed", "finished", "true":
+		return true, true
+	case "failed", "fail", "failure", "error", "false", "aborted", "timeout", "cancelled", "canceled":
+		return false, true
+	}
+	return false, false
 }
 
 // maxStrings bounds how many different strings are remembered to share their memory, and maxString the length of those kept whole.

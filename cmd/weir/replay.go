@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
+	"math"
+	"math/rand/v2"
 	"os"
 	"os/signal"
 	"slices"
@@ -33,6 +35,9 @@ type replayCmd struct {
 	Speed float64 `help:"Play the arrivals so many times faster; what requests take stays." default:"1" group:"Trace"`
 	Boot  string  `help:"Measured boots to draw from: CSV, one a row; without it every boot takes 10 s." type:"existingfile" placeholder:"FILE" group:"Model"`
 	traceFlags
+
+	BootFailures *float64      `help:"Part of the launches that come to nothing, such as 0.02; without it what the outcomes in --boot say." placeholder:"PART" group:"Model"`
+	MTBF         time.Duration `name:"mtbf" help:"Mean time that an instance serves until it ends by itself, at random; without it none does." placeholder:"TIME" group:"Model"`
 
 	Spot []string `help:"Recorded spot markets of the zones of scale.cost; files without a ZONE are those of its zones in their order." placeholder:"[[TYPE/]ZONE=]FILE,..." group:"Model"`
 
@@ -180,9 +185,9 @@ func hashed(name string) uint64 {
 }
 
 // readBoots reads measured boots; none when no file is named.
-func (r *replayCmd) readBoots(w io.Writer) ([]time.Duration, error) {
+func (r *replayCmd) readBoots(w io.Writer) (*trace.Boots, error) {
 	if r.Boot == "" {
-		return nil, nil
+		return new(trace.Boots), nil
 	}
 	f, err := os.Open(r.Boot)
 	if err != nil {
@@ -194,7 +199,7 @@ func (r *replayCmd) readBoots(w io.Writer) ([]time.Duration, error) {
 		return nil, err
 	}
 	printWarnings(w, r.Boot, b.Warnings)
-	return b.Times, nil
+	return b, nil
 }
 
 // onePool returns the pool of that name, or the only one that there is.
@@ -264,9 +269,30 @@ func (r *replayCmd) options(w io.Writer, name string, p *config.Pool, rec *recor
 		return o, err
 	}
 	if r.Boot != "" || rec.counted == nil {
-		o.Boot = app.Boots(boots)
+		o.Boot = app.Boots(boots.Times)
 	}
+	r.fail(&o, boots)
 	return o, nil
+}
+
+// fail has launches come to nothing and instances end by themselves.
+func (r *replayCmd) fail(o *sim.Options, boots *trace.Boots) {
+	part := float64(len(boots.Failed)) / max(1, float64(len(boots.Times)+len(boots.Failed)))
+	if r.BootFailures != nil {
+		part = *r.BootFailures
+	}
+	took := o.Boot
+	if len(boots.Failed) > 0 {
+		took = app.Boots(boots.Failed)
+	}
+	if part > 0 {
+		o.Fail = func(rng *rand.Rand) (time.Duration, bool) { return took(rng), rng.Float64() < part }
+	}
+	if r.MTBF > 0 {
+		o.Life = func(rng *rand.Rand) time.Duration {
+			return time.Duration(min(rng.ExpFloat64()*float64(r.MTBF), float64(math.MaxInt64/4)))
+		}
+	}
 }
 
 // service is how long a request takes of which the trace does not say it.

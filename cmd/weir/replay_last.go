@@ -51,6 +51,10 @@ func (r *replayCmd) choose() error {
 		return errors.New("--trace and --last are two things to replay; choose one")
 	case r.Last > 0 && (r.From != "" || r.To != "" || r.MaxRequests > 0):
 		return errors.New("--from, --to and --max-requests are for --trace; --last ends now")
+	case r.BootFailures != nil && !(*r.BootFailures >= 0 && *r.BootFailures <= 1):
+		return errors.New("--boot-failures is a part of all launches; write a number from 0 to 1, such as 0.02")
+	case r.MTBF < 0:
+		return errors.New("--mtbf must be above 0")
 	}
 	return nil
 }

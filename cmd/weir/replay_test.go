@@ -97,6 +97,33 @@ func TestReplay(t *testing.T) {
 	}
 }
 
+// Launches fail as often as the recording of boots says, or the flag; instances end by themselves.
+func TestReplayWithFailures(t *testing.T) {
+	config := written(t, "weir.yaml", replayConfig)
+	var rows strings.Builder
+	rows.WriteString("time,service_s\n")
+	for i := range 400 { // one each nine seconds, of ten seconds
+		fmt.Fprintf(&rows, "2026-01-05T%02d:%02d:%02dZ,10\n", 9+i*9/3600, i*9/60%60, i*9%60)
+	}
+	recorded := written(t, "trace.csv", rows.String())
+	boots := written(t, "boots.csv", "boot_s,outcome\n8,ok\n9,ok\n10,failed\n12,timeout\n")
+	json := filepath.Join(t.TempDir(), "r.json")
+	for _, c := range []struct {
+		args      []string
+		want, not string
+	}{
+		{nil, "launches failed, and 0 instances ended by themselves", "lost had begun"},
+		{[]string{"--boot-failures", "0"}, "400 requests", "launches failed"},
+		{[]string{"--boot-failures", "0", "--mtbf", "10m"}, "weir: 0 launches failed, and ", "0 instances ended"},
+	} {
+		var o, e bytes.Buffer
+		code := run(append([]string{"replay", "-c", config, "--trace", recorded, "--boot", boots, "--json", json}, c.args...), &o, &e)
+		if code != exitOK || !strings.Contains(o.String(), c.want) || strings.Contains(o.String(), c.not) {
+			t.Errorf("%v: exit %d; it says\n%s%s, want %q and not %q", c.args, code, &o, &e, c.want, c.not)
+		}
+	}
+}
+
 func TestReplayRefusesWhatItCannotDo(t *testing.T) {
 	config := written(t, "weir.yaml", replayConfig)
 	good := written(t, "good.csv", "time,service_s\n2026-01-05T09:00:00Z,1\n")
@@ -110,6 +137,8 @@ func TestReplayRefusesWhatItCannotDo(t *testing.T) {
 		{"a pool that does not exist", []string{"--trace", good, "--pool", "chat"}, exitUsage, "images"},
 		{"a time backwards", []string{"--trace", written(t, "bad.csv", "time,service_s\n2026-01-05T09:00:00Z,-1\n")}, exitFailed, ":2"},
 		{"nothing in the part", []string{"--trace", good, "--from", "5h"}, exitFailed, "no request"},
+		{"more failures than launches", []string{"--trace", good, "--boot-failures", "2"}, exitUsage, "--boot-failures"},
+		{"a time between failures below 0", []string{"--trace", good, "--mtbf=-2h"}, exitUsage, "--mtbf"},
 		{"speed", []string{"--trace", good, "--speed", "0"}, exitUsage, "--speed"},
 	} {
 		var o, e bytes.Buffer
