@@ -12,7 +12,7 @@ run() { # name, config, trace, more
 	shift 3
 	printf '\n## %s\n\n' "$name"
 	"$weir" replay -c "bench/replay/$config.yaml" --trace "$traces/$trace" --boot "$traces/gentd26_model_load.csv.gz" \
-		--against "${AGAINST:-static,hpa-cpu,keda-queue,knative,asg-target,oracle}" --json "$out/$name.json" --html "$out/$name.html" "$@" 2>"$out/$name.log" ||
+		--against "${AGAINST:-static,hpa-cpu,keda-queue,knative,asg-target,clairvoyant,oracle}" --json "$out/$name.json" --html "$out/$name.html" "$@" 2>"$out/$name.log" ||
 		{ cat "$out/$name.log" >&2; exit 1; }
 }
 run images images gentd26_image_requests.csv.gz

@@ -11,7 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/weirlb/weir/fleet/plan"
 	"github.com/weirlb/weir/scale"
 )
 
@@ -254,43 +253,4 @@ func streak(n int, goesOn bool) int {
 		return 0
 	}
 	return n + 1
-}
-
-// Oracle is a lower bound of what any schedule costs, even one that knows the future: every request keeps a slot busy for its service time, so the
-// instances together run at least for the sum of the services divided by the slots of one. Boots, model switches and
-// the time between two requests come on top for everybody; no schedule is below this.
-func Oracle(o Options, requests []Request) *Result {
-	o.Name = "oracle"
-	r := newResult(o)
-	var work time.Duration
-	for _, q := range requests {
-		d := q.Service
-		if d == 0 && o.Service != nil {
-			d = o.Service(q)
-		}
-		work += d
-		r.waited(0, 0)
-		r.answered(d)
-		r.Span = max(r.Span, q.At+d)
-	}
-	r.Requests, r.Kept = len(requests), 1
-	r.InstanceHours = work.Hours() / float64(max(o.Slots, 1))
-	r.Cost = r.InstanceHours * cheapest(o)
-	return r
-}
-
-// cheapest is the least that an instance costs in an hour.
-func cheapest(o Options) float64 {
-	price := math.Inf(1)
-	if o.Mix != nil {
-		for _, market := range []string{plan.OnDemand, plan.Spot} {
-			for _, as := range o.Mix.Placements(market) {
-				price = min(price, o.Mix.Price(as))
-			}
-		}
-	}
-	if math.IsInf(price, 1) {
-		return o.Price
-	}
-	return price
 }

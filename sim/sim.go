@@ -147,7 +147,8 @@ func Run(ctx context.Context, o Options, requests iter.Seq[Request]) (*Result, e
 	return e.result, nil
 }
 
-func newEngine(o Options) (*engine, error) {
+// whole is o with its defaults.
+func (o Options) whole() Options {
 	o.Slots = max(o.Slots, 1)
 	if o.Boot == nil {
 		o.Boot = func(*rand.Rand) time.Duration { return 10 * time.Second }
@@ -170,6 +171,11 @@ func newEngine(o Options) (*engine, error) {
 	if o.Start.IsZero() {
 		o.Start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	}
+	return o
+}
+
+func newEngine(o Options) (*engine, error) {
+	o = o.whole()
 	e := &engine{o: o, rng: rand.New(rand.NewPCG(o.Seed, 0x57656972)), result: newResult(o)}
 	o.Pool.Elastic, o.Pool.Wake = true, e.wake
 	var err error

@@ -123,9 +123,9 @@ func short(d time.Duration) string {
 	switch {
 	case d == 0:
 		return "0"
-	case d < time.Millisecond:
+	case d < 999500*time.Nanosecond: // the next ones are a millisecond, in three digits
 		return fmt.Sprintf("%.3g µs", float64(d)/1e3)
-	case d < time.Second:
+	case d < 999500*time.Microsecond:
 		return fmt.Sprintf("%.3g ms", float64(d)/1e6)
 	case d < 2*time.Minute:
 		return fmt.Sprintf("%.3g s", d.Seconds())

@@ -88,7 +88,7 @@ func (r *replayCmd) Run(o *output) error {
 	if err := r.choose(); err != nil {
 		return usageError{fmt.Errorf("weir replay: %w", err)}
 	}
-	against, oracle, err := r.baselines()
+	against, bounds, err := r.baselines()
 	if err != nil {
 		return usageError{fmt.Errorf("weir replay: --against: %w", err)}
 	}
@@ -111,8 +111,8 @@ func (r *replayCmd) Run(o *output) error {
 	if err != nil {
 		return err
 	}
-	if oracle {
-		runs = append(runs, sim.Oracle(options, recorded.requests))
+	for _, bound := range bounds {
+		runs = append(runs, bound(options, recorded.requests))
 	}
 	return r.report(o, options, recorded, runs)
 }
@@ -221,17 +221,23 @@ func onePool(c *config.Config, name string) (string, *config.Pool, error) {
 	return "", nil, fmt.Errorf("the config has no pool %q; it has %s", name, strings.Join(names, ", "))
 }
 
-func (r *replayCmd) baselines() (against []sim.Baseline, oracle bool, err error) {
+// bound is what nobody beats, or nobody who does not know the future.
+type bound func(sim.Options, []sim.Request) *sim.Result
+
+func (r *replayCmd) baselines() (against []sim.Baseline, bounds []bound, err error) {
 	var names []string
 	for _, n := range r.Against {
-		if n == "oracle" {
-			oracle = true
-		} else {
+		switch n {
+		case "oracle":
+			bounds = append(bounds, sim.Oracle)
+		case "clairvoyant":
+			bounds = append(bounds, sim.Clairvoyant)
+		default:
 			names = append(names, n)
 		}
 	}
 	against, err = sim.Named(names)
-	return against, oracle, err
+	return against, bounds, err
 }
 
 func (r *replayCmd) options(w io.Writer, name string, p *config.Pool, rec *recording) (sim.Options, error) {
@@ -404,5 +410,5 @@ func baselineNames() string {
 	for _, b := range sim.Baselines() {
 		names = append(names, b.Name)
 	}
-	return strings.Join(append(names, "oracle"), ", ")
+	return strings.Join(append(names, "clairvoyant", "oracle"), ", ")
 }
