@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/weirlb/weir/config"
 )
 
 // YAML is a plan as a config, each choice with its reason.
@@ -42,7 +44,12 @@ func YAML(q *Question, f *Facts, p *Plan) string {
 	say("    # The longest request, and as much again, and half a minute at least: nothing in flight is cut by a scale-in or a deploy.")
 	say("    drain: %v", seconds(max(2*q.High, leastDrain)))
 	say("    health: {path: /health/ready}")
-	say(`    template: {command: [./serve, --port, "{{.Port}}"]} # yours`)
+	patience := ""
+	if most := 2 * t.Boot; most > time.Duration(config.DefaultTemplate().StartTimeout) {
+		say("    # A boot takes %v; one that takes twice as long has failed.", t.Boot)
+		patience = fmt.Sprintf(", start_timeout: %v", seconds(most))
+	}
+	say(`    template: {command: [./serve, --port, "{{.Port}}"]%s} # yours`, patience)
 	if p.WarmMin > 0 {
 		say("    # %s that are stopped and cost no machine: a load that doubles finds them sooner than a launch.", instances(p.WarmMin))
 		say("    warm_pool: {state: stopped, min: %d, max_prepared: %d, reuse: true}", p.WarmMin, f.Usual+p.WarmMin)

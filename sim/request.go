@@ -99,7 +99,7 @@ func (e *engine) cut(in *instance) {
 	for _, q := range broken {
 		q.cut = true
 		in.end(e.now)
-		e.result.cut(e.now-q.At, q.Granted().Sub(q.Arrived()))
+		e.result.cut(q.Granted().Sub(q.Arrived()))
 		q.Release(pool.Outcome{Failed: true}, e.time(e.now))
 	}
 	e.stir()

@@ -110,7 +110,7 @@ func (r *Result) waited(_, d time.Duration) {
 func (r *Result) refused(time.Duration, error) { r.Lost++ }
 
 // cut accounts for a request that had begun after a wait.
-func (r *Result) cut(_, wait time.Duration) {
+func (r *Result) cut(wait time.Duration) {
 	r.over++
 	r.Cut++
 	r.Lost++
