@@ -24,6 +24,7 @@ const (
 	failed               // a launch has come to nothing
 	crashed              // an instance ends by itself
 	allowed              // what was put off may be tried again
+	shared               // the first request of an instance's batch is answered
 )
 
 // events is a heap of what will happen, the soonest first.
@@ -39,9 +40,10 @@ func (h *events) first() (at time.Duration, any bool) {
 	return h.heap[0].at, true
 }
 
-func (h *events) push(e event) {
-	e.n = h.n
+// push plans an event and returns its number, which is above 0.
+func (h *events) push(e event) (n uint64) {
 	h.n++
+	e.n = h.n
 	h.heap = append(h.heap, e)
 	i := len(h.heap) - 1
 	for i > 0 {
@@ -52,6 +54,7 @@ func (h *events) push(e event) {
 		h.heap[i], h.heap[parent] = h.heap[parent], h.heap[i]
 		i = parent
 	}
+	return e.n
 }
 
 func (h *events) pop() event {

@@ -307,6 +307,7 @@ type instance struct {
 	busy    time.Duration // slots times time since the last measurement
 	models  []uint64      // loaded, the newest last
 	blocks  prefixes
+	batch   batch
 }
 
 func (in *instance) account(now time.Duration) {
@@ -317,7 +318,7 @@ func (in *instance) account(now time.Duration) {
 func (in *instance) begin(now time.Duration) { in.account(now); in.running++ }
 func (in *instance) end(now time.Duration)   { in.account(now); in.running-- }
 
-// service is how long the instance works on a request: what the request takes, and what must be loaded first.
+// service is how long the instance works on a request when it has no other: what the request takes, and what must be loaded first.
 func (in *instance) service(q *request) time.Duration {
 	o := &in.e.o
 	d := cmp.Or(q.Service, o.Service(q.Request))

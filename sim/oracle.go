@@ -10,7 +10,7 @@ import (
 )
 
 // Oracle is a lower bound of what any schedule costs, even one that knows the future: every request keeps a slot busy for its service time, so the
-// instances together run at least for the sum of the services divided by the slots of one. Boots, model switches and
+// instances together run at least for the sum of the services divided by the slots of one, and that much longer as full batches are slower. Boots, model switches and
 // the time between two requests come on top for everybody; no schedule is below this.
 func Oracle(o Options, requests []Request) *Result {
 	o = o.whole()
@@ -25,7 +25,7 @@ func Oracle(o Options, requests []Request) *Result {
 		r.Span = max(r.Span, q.At+d)
 	}
 	r.Requests, r.Kept = len(requests), 1
-	r.InstanceHours = work.Hours() / float64(o.Slots)
+	r.InstanceHours = work.Hours() * o.slowness(o.Slots) / float64(o.Slots)
 	r.Cost = r.InstanceHours * cheapest(o)
 	return r
 }
@@ -91,7 +91,7 @@ func foreseen(o Options, requests []Request, patience time.Duration) *Result {
 			}
 			until[n] = begin
 		}
-		end := begin + instances[n].service(q)
+		end := begin + time.Duration(float64(instances[n].service(q))*o.slowness(o.Slots)) // as if the others were never free
 		free.set(slot, end)
 		spent += max(0, end-until[n])
 		until[n] = max(until[n], end)

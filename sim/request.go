@@ -12,7 +12,8 @@ type request struct {
 	pool.Lease
 	Request
 	e   *engine
-	cut bool // it was broken off, and what says that it is answered comes to nothing
+	end float64 // of its service, as its instance's batch counts
+	cut bool    // it was broken off, and what says that it is answered comes to nothing
 }
 
 // sweepEvery is how often the pool looks for what has waited too long, as in production.
@@ -68,7 +69,11 @@ func (e *engine) begin(q *request) {
 	in := q.Target().Link.(*instance)
 	e.result.waited(e.now, e.now-q.At)
 	in.begin(e.now)
-	e.events.push(event{at: e.now + in.service(q), kind: answered, request: q})
+	if service := in.service(q); e.o.shares() {
+		e.share(in, q, service)
+	} else {
+		e.events.push(event{at: e.now + service, kind: answered, request: q})
+	}
 }
 
 // answer ends a request.
@@ -90,7 +95,7 @@ func (e *engine) answer(q *request) {
 
 // cut breaks off what an instance still does when it is gone.
 func (e *engine) cut(in *instance) {
-	var broken []*request
+	broken := in.batch.clear()
 	for i := range e.events.heap {
 		if q := e.events.heap[i].request; q != nil && !q.cut && q.Target().Link == any(in) {
 			broken = append(broken, q)

@@ -22,7 +22,7 @@ import (
 // Request is one arrival.
 type Request struct {
 	At       time.Duration // since the start; not before the one before it
-	Service  time.Duration // on an idle target that needs nothing loaded; 0: Options.Service says it
+	Service  time.Duration // alone on a target that needs nothing loaded; 0: Options.Service says it
 	Input    int           // tokens of the prompt
 	Output   int           // tokens of the answer
 	Model    uint64        // what the target must have loaded, hashed; 0: nothing in particular
@@ -59,6 +59,9 @@ type Options struct {
 	Life func(*rand.Rand) time.Duration
 	// Service says how long a request takes when it does not say so itself.
 	Service func(Request) time.Duration
+	// Batch is by what part of the time that it takes alone a request takes longer for each further one on the same instance, 0 to 1; 0: they do not
+	// slow each other down, 1: they share the instance evenly.
+	Batch float64
 	// Switch is what it costs a target to load another model than the newest Keeps that it has; 0: nothing.
 	Switch time.Duration
 	Keeps  int
@@ -262,5 +265,7 @@ func (e *engine) handle(v event) {
 		e.stir()
 	case crashed:
 		e.fleet.crashed(v.instance)
+	case shared:
+		e.shared(v)
 	}
 }

@@ -44,6 +44,7 @@ type replayCmd struct {
 	Service time.Duration `help:"Service time of requests for which the trace gives neither that nor tokens." default:"1s" group:"Model"`
 	Prefill time.Duration `help:"Time that a token of a prompt takes." default:"200us" group:"Model"`
 	Decode  time.Duration `help:"Time that a token of an answer takes." default:"20ms" group:"Model"`
+	Batch   float64       `help:"By what part of its time a request takes longer for each further one on its target, such as 0.02; 1 shares the target evenly." default:"0" placeholder:"PART" group:"Model"`
 	Switch  time.Duration `help:"Time to load another model than the target has; without it that of the pool's affinity, or nothing." group:"Model"`
 	Block   int           `help:"Tokens of a block of a prompt's prefix." default:"512" group:"Model"`
 	Blocks  int           `help:"Blocks of prefixes that a target remembers; 0 remembers none." default:"4096" group:"Model"`
@@ -260,7 +261,7 @@ func (r *replayCmd) options(w io.Writer, name string, p *config.Pool, rec *recor
 	if r.Switch > 0 {
 		o.Switch = r.Switch
 	}
-	o.Service = r.service
+	o.Service, o.Batch = r.service, r.Batch
 	if r.Blocks > 0 {
 		o.Prefill, o.PrefixBlock, o.PrefixKeeps = r.Prefill, r.Block, r.Blocks
 	}

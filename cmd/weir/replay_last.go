@@ -53,6 +53,8 @@ func (r *replayCmd) choose() error {
 		return errors.New("--from, --to and --max-requests are for --trace; --last ends now")
 	case r.BootFailures != nil && !(*r.BootFailures >= 0 && *r.BootFailures <= 1):
 		return errors.New("--boot-failures is a part of all launches; write a number from 0 to 1, such as 0.02")
+	case !(r.Batch >= 0 && r.Batch <= 1):
+		return errors.New("--batch is by what part of its time a request takes longer for each further one on its target; write a number from 0 to 1, such as 0.02")
 	case r.MTBF < 0:
 		return errors.New("--mtbf must be above 0")
 	}

@@ -86,6 +86,90 @@ func TestTheSimulatorAgreesWithARealRun(t *testing.T) {
 	}
 }
 
+const simulatedBatch = `  api:
+    concurrency: 8
+    queue: {limit: 1000, timeout: 60s}
+    health: {path: /health/ready, interval: 100ms}
+    template: {INFER, --model, chat, --device, emulated, --slots, "8", --token-time, 10ms, --prefill-time, 0s, --batch-cost, "0.25"]}
+    scale: {min: 1, max: 1}
+`
+
+// Requests that share an instance slow each other down in the simulator as they do in the batch of weir infer.
+func TestTheSimulatorAgreesOnABatch(t *testing.T) {
+	var arrivals []time.Duration
+	rng := rand.New(rand.NewPCG(5, 5))
+	for at := 0.0; at < 8; at += rng.ExpFloat64() / 5 {
+		arrivals = append(arrivals, time.Duration(at*float64(time.Second)))
+	}
+	w := prepare(t, simulatedBatch)
+	w.start()
+	w.ready(1)
+	const alone = 400 * time.Millisecond // 40 tokens
+	took := make([]time.Duration, len(arrivals))
+	var all sync.WaitGroup
+	start := time.Now()
+	for i, at := range arrivals {
+		time.Sleep(time.Until(start.Add(at)))
+		all.Go(func() {
+			due := time.Now()
+			answered200(t, w.url+"/v1/chat/completions", `{"max_tokens":40,"ignore_eos":true,"messages":[{"role":"user","content":"hi"}]}`)
+			took[i] = time.Since(due)
+		})
+	}
+	all.Wait()
+
+	c, err := config.Load(w.config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	simulated := func(batch float64) *sim.Result {
+		o := app.Simulation("api", c.Pools["api"])
+		o.Batch = batch
+		r, err := sim.Run(t.Context(), o, func(yield func(sim.Request) bool) {
+			for _, at := range arrivals {
+				if !yield(sim.Request{At: at, Service: alone}) {
+					return
+				}
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	r, independent := simulated(0.25), simulated(0)
+	var sum time.Duration
+	for _, d := range took {
+		sum += d
+	}
+	mean := sum / time.Duration(len(took))
+	slices.Sort(took)
+	p95 := took[len(took)*95/100]
+	t.Logf("%d requests; latency mean and p95: real %v, %v; simulated %v, %v; if they were independent %v, %v", len(arrivals), mean, p95,
+		r.Latency.Mean(), r.Latency.Quantile(.95), independent.Latency.Mean(), independent.Latency.Quantile(.95))
+	for what, d := range map[string]time.Duration{"mean": mean - r.Latency.Mean(), "p95": p95 - r.Latency.Quantile(.95)} {
+		if d.Abs() > mean/4 {
+			t.Errorf("the %s latency: real and simulated are %v apart", what, d)
+		}
+	}
+	if r.Latency.Mean() < independent.Latency.Mean()*3/2 {
+		t.Errorf("this load says nothing of batches: %v with, %v without", r.Latency.Mean(), independent.Latency.Mean())
+	}
+}
+
+// answered200 sends a request that has to be answered with 200.
+func answered200(t *testing.T, url, body string) {
+	r, err := http.Post(url, "application/json", strings.NewReader(body))
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer r.Body.Close()
+	if b, err := io.ReadAll(r.Body); err != nil || r.StatusCode != 200 {
+		t.Errorf("%d %s: %v", r.StatusCode, b, err)
+	}
+}
+
 // play sends the requests when they are due and returns how long each waited and how many instances there were at most.
 func play(t *testing.T, w *weir, arrivals []time.Duration) (waits []time.Duration, peak int) {
 	var all sync.WaitGroup
@@ -95,15 +179,7 @@ func play(t *testing.T, w *weir, arrivals []time.Duration) (waits []time.Duratio
 		time.Sleep(time.Until(start.Add(at)))
 		all.Go(func() {
 			due := time.Now()
-			r, err := http.Post(w.url+"/predict", "application/json", strings.NewReader(`{"input":[0.2,-0.4]}`))
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			defer r.Body.Close()
-			if b, err := io.ReadAll(r.Body); err != nil || r.StatusCode != 200 {
-				t.Errorf("%d %s: %v", r.StatusCode, b, err)
-			}
+			answered200(t, w.url+"/predict", `{"input":[0.2,-0.4]}`)
 			mu.Lock()
 			defer mu.Unlock()
 			waits = append(waits, max(time.Since(due)-400*time.Millisecond, 0))
