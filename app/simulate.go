@@ -16,9 +16,10 @@ const DefaultPromise = 2 * time.Second
 func Simulation(name string, c *config.Pool) sim.Options {
 	o := sim.Options{
 		Name: "weir", Pool: poolOptions(c, nil), Slots: slotsOf(c), Drain: time.Duration(c.Drain), Promise: DefaultPromise, Price: 1, Mix: mixOf(c),
+		Rest: restOf(c.WarmPool),
 	}
 	if s := c.Scale; s != nil {
-		o.Scale, o.Desired = scaleOptions(name, s), desiredOf(s)
+		o.Scale, o.Desired, o.Warm = scaleOptions(name, s), desiredOf(s), warmPool(c)
 		for _, p := range s.Policies {
 			if p.Queue != nil {
 				o.Promise = time.Duration(p.Queue.WaitP95)

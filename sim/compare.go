@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/weirlb/weir/fleet/plan"
 	"github.com/weirlb/weir/scale"
 )
 
@@ -112,10 +113,10 @@ func staticTries(o Options) (tries []Alternative) {
 	return tries
 }
 
-// plainly is o without any of Weir's own clamps, scaled by one policy, which every run makes anew; nil is none.
+// plainly is o without any of Weir's own clamps and warm pool, scaled by one policy, which every run makes anew; nil is none.
 func plainly(o Options, policy func() scale.Policy) Options {
 	o.Scale, o.Forecast = scale.Options{Max: o.Scale.Max, OwnTiming: true}, nil
-	o.Policy = policy
+	o.Policy, o.Warm = policy, plan.WarmPool{}
 	return o
 }
 
@@ -187,9 +188,11 @@ func asgTries(o Options) (tries []Alternative) {
 	lag := Lagged{Period: time.Minute, Delay: time.Minute, Sync: time.Minute}
 	for _, v := range []float64{20, 35, 50, 65, 80} {
 		for _, least := range leasts(o) {
-			tries = append(tries, lagged(o, fmt.Sprintf("%g %% utilization, min %d", v, least), least, lag, func() (scale.Policy, error) {
+			a := lagged(o, fmt.Sprintf("%g %% utilization, min %d", v, least), least, lag, func() (scale.Policy, error) {
 				return &tracking{Metric: scale.CPUUtilization, Value: v, low: 0.7}, nil
-			}))
+			})
+			a.Options.Warm = o.Warm // it has them, too
+			tries = append(tries, a)
 		}
 	}
 	return tries

@@ -24,6 +24,7 @@ const (
 	failed               // a launch has come to nothing
 	crashed              // an instance ends by itself
 	allowed              // what was put off may be tried again
+	woken                // an instance of the warm pool is ready
 	shared               // the first request of an instance's batch is answered
 )
 

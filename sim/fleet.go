@@ -68,11 +68,8 @@ func (f *fleetOf) learn(boot time.Duration) {
 func (f *fleetOf) launch(as plan.Placement) *instance {
 	f.n++
 	in := &instance{id: fmt.Sprintf("i-%d", f.n), e: f.e, as: as, market: f.markets.of(as), launched: f.e.now, since: f.e.now, state: fleet.Starting}
-	if in.market != nil {
-		in.market.held++
-	}
 	f.instances = append(f.instances, in)
-	f.e.result.runs(f.e.now, as, 1)
+	f.pay(in)
 	return in
 }
 
@@ -82,18 +79,23 @@ func (f *fleetOf) join(in *instance) {
 	in.target = target.New(in.id, in.id, 1, f.e.o.Slots)
 	in.target.Link = in
 	f.e.pool.Add(in.target, health.Status{State: target.Healthy, Passed: true, Reason: "simulated", Since: now}, now)
-	if life := f.e.o.Life; life != nil {
+	if life := f.e.o.Life; life != nil && !in.mortal {
+		in.mortal = true
 		f.e.events.push(event{at: f.e.now + life(f.fate), kind: crashed, instance: in})
 	}
 }
 
-// booted makes an instance a target, unless it was stopped meanwhile.
+// booted makes an instance a target or takes it into the warm pool, unless it was stopped meanwhile.
 func (f *fleetOf) booted(in *instance) {
 	if in.gone {
 		return
 	}
 	f.learn(f.e.now - in.launched)
 	f.failures, f.notBefore = 0, 0
+	if in.spare {
+		f.rest(in)
+		return
+	}
 	f.e.result.ColdStarts++
 	f.join(in)
 	f.e.stir()
@@ -105,24 +107,36 @@ func (f *fleetOf) end(in *instance) {
 		return
 	}
 	in.gone = true
-	if in.market != nil && in.notice.Kind == "" {
-		in.market.held--
-	}
-	f.e.result.ran(in.as, f.e.now-in.launched)
-	if in.target != nil {
-		f.e.pool.Remove(in.target, f.e.time(f.e.now))
-	}
-	f.samples.Forget(in.id)
+	f.unpay(in)
+	f.leave(in)
 	f.instances = slices.DeleteFunc(f.instances, func(o *instance) bool { return o == in })
-	f.e.result.runs(f.e.now, in.as, -1)
 	if in.running > 0 {
 		f.e.cut(in)
 	}
 }
 
+// leave takes an instance out of traffic.
+func (f *fleetOf) leave(in *instance) {
+	if in.target != nil {
+		f.e.pool.Remove(in.target, f.e.time(f.e.now))
+		in.target = nil
+	}
+	f.samples.Forget(in.id)
+}
+
+// drained ends an instance that has finished what it did, or takes it into the warm pool.
+func (f *fleetOf) drained(in *instance) {
+	if !in.spare || in.notice.Kind != "" {
+		f.end(in)
+		return
+	}
+	f.leave(in)
+	f.rest(in)
+}
+
 // ended cuts what an instance still does when its time to drain is over.
 func (f *fleetOf) ended(in *instance) {
-	if in.draining {
+	if in.draining && f.e.now >= in.deadline {
 		f.end(in)
 	}
 }
@@ -141,7 +155,7 @@ func (f *fleetOf) AppendInstances(to []fleet.View, _ time.Time) []fleet.View {
 	for _, in := range f.instances {
 		v := fleet.View{
 			ID: in.id, State: in.state, Since: f.e.time(in.since), Launched: f.e.time(in.launched), InFlight: in.running,
-			Target: in.target, Placement: in.as, Notice: in.notice,
+			Target: in.target, Placement: in.as, Notice: in.notice, Spare: in.spare,
 		}
 		if in.target != nil {
 			v.Ready = f.e.time(in.ready)
@@ -191,9 +205,9 @@ func (f *fleetOf) failed(in *instance) {
 	f.e.stir()
 }
 
-// crashed ends an instance that has not gone before.
+// crashed ends an instance that has not gone before, and has a machine.
 func (f *fleetOf) crashed(in *instance) {
-	if in.gone {
+	if in.mortal = false; in.gone || !in.paid {
 		return
 	}
 	f.e.result.Crashes++
@@ -211,13 +225,16 @@ func (f *fleetOf) backOff() {
 }
 
 // Launch begins n launches, of which the market may refuse some.
-func (f *fleetOf) Launch(n int, as plan.Placement) {
+func (f *fleetOf) Launch(n int, as plan.Placement) { f.begin(n, as, false) }
+
+func (f *fleetOf) begin(n int, as plan.Placement, spare bool) {
 	for range n {
 		if f.refuses(as) {
 			f.e.stir() // the next decision asks elsewhere
 			continue
 		}
 		in := f.launch(as)
+		in.spare = spare
 		f.e.result.Launches++
 		boot, what := max(f.e.o.Boot(f.e.rng), time.Millisecond), booted
 		if fail := f.e.o.Fail; fail != nil {
@@ -238,7 +255,7 @@ func (f *fleetOf) Keep(id, _ string) error {
 	if err != nil {
 		return err
 	}
-	in.draining, in.state, in.since = false, fleet.Ready, f.e.now
+	in.draining, in.spare, in.state, in.since = false, false, fleet.Ready, f.e.now
 	f.e.pool.Drain(in.target, false, f.e.time(f.e.now))
 	return nil
 }
@@ -252,9 +269,10 @@ func (f *fleetOf) Drain(id, _ string) error {
 	in.draining, in.state, in.since = true, fleet.Draining, f.e.now
 	f.e.pool.Drain(in.target, true, f.e.time(f.e.now))
 	if in.running == 0 {
-		f.end(in)
+		f.drained(in)
 	} else if f.e.o.Drain > 0 {
-		f.e.events.push(event{at: f.e.now + f.e.o.Drain, kind: ended, instance: in})
+		in.deadline = f.e.now + f.e.o.Drain
+		f.e.events.push(event{at: in.deadline, kind: ended, instance: in})
 	}
 	return nil
 }
@@ -300,6 +318,11 @@ type instance struct {
 	ready    time.Duration
 	target   *target.Target
 	draining bool
+	deadline time.Duration // of the drain
+	spare    bool          // belongs to the warm pool, or is on its way there
+	paid     bool          // has a machine
+	paidFrom time.Duration
+	mortal   bool // its end is planned
 	gone     bool
 
 	running int

@@ -121,7 +121,7 @@ func (f *fleetOf) traded() {
 		}
 		var there []*instance
 		for _, in := range f.instances {
-			if in.market == m && in.notice.Kind == "" {
+			if in.market == m && in.paid && in.notice.Kind == "" {
 				there = append(there, in)
 			}
 		}

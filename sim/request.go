@@ -88,7 +88,7 @@ func (e *engine) answer(q *request) {
 	q.Release(pool.Outcome{Status: 200}, e.time(e.now))
 	e.free = append(e.free, q)
 	if in.draining && in.running == 0 {
-		e.fleet.end(in)
+		e.fleet.drained(in)
 	}
 	e.stir()
 }

@@ -25,6 +25,7 @@ type Result struct {
 	Changes       int           `json:"scale_events"` // decisions that changed the capacity
 	Launches      int           `json:"launches"`
 	ColdStarts    int           `json:"cold_starts"`
+	Woken         int           `json:"woken,omitempty"` // instances that came from the warm pool
 	Switches      int           `json:"model_switches"`
 	PromptTokens  int64         `json:"prompt_tokens,omitempty"`
 	CachedTokens  int64         `json:"cached_tokens,omitempty"`
@@ -171,7 +172,9 @@ func (r *Result) ran(as plan.Placement, d time.Duration) {
 // finish accounts for what still runs when the last request is answered.
 func (e *engine) finish() {
 	for _, in := range e.fleet.instances {
-		e.result.ran(in.as, e.now-in.launched)
+		if in.paid {
+			e.result.ran(in.as, e.now-in.paidFrom)
+		}
 	}
 	if e.ahead != nil {
 		e.ahead.accuracy(e.result)

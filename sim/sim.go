@@ -55,6 +55,11 @@ type Options struct {
 	Fail         func(*rand.Rand) (after time.Duration, fails bool)
 	StartTimeout time.Duration
 	Backoff      fleet.Backoff
+	// Warm is the warm pool that is kept, and Rest what its instances do. Wake draws how long one takes until it is ready; nil: as long as Boot says when it
+	// was stopped, and next to nothing otherwise.
+	Warm plan.WarmPool
+	Rest fleet.Rest
+	Wake func(*rand.Rand) time.Duration
 	// Life draws how long an instance serves until it ends by itself; nil: for good.
 	Life func(*rand.Rand) time.Duration
 	// Service says how long a request takes when it does not say so itself.
@@ -193,7 +198,7 @@ func newEngine(o Options) (*engine, error) {
 	}
 	loop := control.Options{
 		Pool: e.pool, Fleet: e.fleet, Samples: samples, Slots: o.Slots, Scale: o.Scale, Desired: o.Desired, Mix: o.Mix,
-		Log: slog.New(slog.DiscardHandler), Decided: e.result.decided,
+		Log: slog.New(slog.DiscardHandler), Decided: e.result.decided, Reserve: e.fleet, Warm: o.Warm,
 	}
 	if o.Forecast != nil {
 		e.ahead = e.foresee(o.Forecast)
@@ -265,6 +270,8 @@ func (e *engine) handle(v event) {
 		e.stir()
 	case crashed:
 		e.fleet.crashed(v.instance)
+	case woken:
+		e.fleet.woken(v.instance)
 	case shared:
 		e.shared(v)
 	}

@@ -80,6 +80,9 @@ func WriteTable(w io.Writer, runs []*Result) error {
 		if r.Fits > 0 {
 			fmt.Fprintf(&notes, "%s: forecast %d times; of the last two seasons it was off by %.3g %%, reacting by %.3g %%\n", r.Policy, r.Fits, 100*r.Forecast.WAPE, 100*r.Forecast.Persistence)
 		}
+		if r.Woken > 0 {
+			fmt.Fprintf(&notes, "%s: %d instances came from the warm pool\n", r.Policy, r.Woken)
+		}
 		if r.Failures+r.Crashes > 0 {
 			fmt.Fprintf(&notes, "%s: %d launches failed, and %d instances ended by themselves\n", r.Policy, r.Failures, r.Crashes)
 		}
