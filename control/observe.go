@@ -36,6 +36,7 @@ func (l *Loop) observe(obs *scale.Observation, s pool.Load, views []fleet.View, 
 		Time: now, Desired: l.desired, Slots: l.o.Slots, Service: l.service, Boot: l.boots,
 		Metrics: metrics, Instances: l.instances(instances[:0], views, now), Budget: l.budget,
 	}
+	l.prepared(obs, views)
 	if l.o.Forecast != nil {
 		obs.Forecast = l.o.Forecast(now)
 	}
@@ -58,7 +59,7 @@ func (l *Loop) instances(to []scale.Instance, views []fleet.View, now time.Time)
 		}
 		to = append(to, scale.Instance{
 			ID: v.ID, State: string(state), Started: v.Launched, Ready: v.Ready, InFlight: v.InFlight,
-			Type: v.Type, Market: v.Market, Zone: v.Zone,
+			Woken: v.Woken, Type: v.Type, Market: v.Market, Zone: v.Zone,
 			Metrics: l.o.Samples.Of(v.ID, now, metrics),
 		})
 	}

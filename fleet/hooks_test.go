@@ -223,9 +223,15 @@ func TestHooksOfTheWarmPool(t *testing.T) {
 		w.after(5 * time.Second)
 		w.want("warm")
 		id := w.one().ID
+		if boots, wakes := w.fleet.Boots(), w.fleet.Wakes(); boots.Count != 1 || wakes.P90 != 1 {
+			t.Errorf("nothing was woken yet: boots %+v, wakings %+v", boots, wakes)
+		}
 		w.fleet.Wake(id, "test")
 		w.after(5 * time.Second)
 		w.want("ready")
+		if boots, wakes := w.fleet.Boots(), w.fleet.Wakes(); boots.Count != 1 || wakes.Count != 1 || !(wakes.P50 < boots.P50) {
+			t.Errorf("one boot and one waking, which is quicker: boots %+v, wakings %+v", boots, wakes)
+		}
 		w.fleet.Park(id, "test")
 		w.after(5 * time.Second)
 		w.want("warm")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/weirlb/weir/health"
@@ -215,6 +216,7 @@ func (f *Fleet) booted(in *instance) {
 	boot, how := time.Since(in.Launched), "after a boot of %.1f s"
 	if in.woken {
 		how = "%.1f s after it was woken"
+		f.learnWake(in, boot)
 	} else {
 		f.learn(boot)
 	}
@@ -233,15 +235,27 @@ func (f *Fleet) booted(in *instance) {
 func (f *Fleet) learn(boot time.Duration) {
 	f.mu.Lock()
 	f.failures, f.notBefore, f.lastFail = 0, time.Time{}, ""
-	f.boots = append(f.boots, boot.Seconds())
-	if n := len(f.boots); n > bootsKept {
-		f.boots = append(f.boots[:0], f.boots[n-bootsKept:]...)
-	}
-	f.boot = sumUp(f.boots)
-	boots := append([]float64(nil), f.boots...)
+	f.boots.Add(boot)
+	boots := slices.Clone(f.boots.seconds)
 	f.mu.Unlock()
 	if err := f.store.putBoots(f.pool.Name, boots); err != nil {
 		f.log.Warn("a measured boot could not be recorded", "pool", f.pool.Name, "error", err)
+	}
+}
+
+// learnWake notes how long an instance of the warm pool took from waking until it was ready; one that comes from elsewhere says nothing of that.
+func (f *Fleet) learnWake(in *instance, took time.Duration) {
+	f.mu.Lock()
+	if !in.rested {
+		f.mu.Unlock()
+		return
+	}
+	in.rested = false
+	f.wakes.Add(took)
+	wakes := slices.Clone(f.wakes.seconds)
+	f.mu.Unlock()
+	if err := f.store.putWakes(f.pool.Name, wakes); err != nil {
+		f.log.Warn("how long a waking took could not be recorded", "pool", f.pool.Name, "error", err)
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"runtime"
 	"slices"
 	"strings"
@@ -101,10 +100,10 @@ type Fleet struct {
 	mu        sync.Mutex
 	o         Options
 	instances map[string]*instance
-	boots     []float64    // seconds, the newest last
-	boot      scale.Sample // of boots
-	failures  int          // launches in a row that never became ready
-	notBefore time.Time    // no launch before, after failures
+	boots     Measured  // launch to ready
+	wakes     Measured  // from waking in the warm pool until ready
+	failures  int       // launches in a row that never became ready
+	notBefore time.Time // no launch before, after failures
 	lastFail  string
 	restarts  int
 
@@ -129,6 +128,7 @@ type instance struct {
 
 	prepared bool // runs and is warmed up: it needs no warm-up request when it is woken
 	woken    bool // came from the warm pool: its boot says nothing of others
+	rested   bool // and has not been ready since
 
 	orders  chan order
 	kick    chan struct{}     // something it waits for has changed
@@ -170,9 +170,8 @@ const (
 func New(ctx context.Context, p *pool.Pool, pr Provider, st *Store, samples *measure.Store, o Options, log *slog.Logger, changed func(Event)) (*Fleet, error) {
 	f := &Fleet{
 		pool: p, provider: pr, store: st, samples: samples, log: log, changed: changed, ctx: ctx, o: o,
-		instances: map[string]*instance{}, boots: st.loadBoots(p.Name),
+		instances: map[string]*instance{}, boots: measured(st.loadBoots(p.Name)), wakes: measured(st.loadWakes(p.Name)),
 	}
-	f.boot = sumUp(f.boots)
 	rs, err := st.load(p.Name)
 	if err != nil {
 		return nil, err
@@ -376,6 +375,7 @@ type View struct {
 	Target   *target.Target // nil while it takes no traffic
 	Version  int            // of the template it was launched from
 	Spare    bool           // belongs to the warm pool
+	Woken    bool           // came from there
 	Errand   Errand         // where a person sent it
 	plan.Placement
 
@@ -396,12 +396,12 @@ func (f *Fleet) Instances(now time.Time) []View { return f.AppendInstances(nil, 
 func (f *Fleet) AppendInstances(to []View, now time.Time) []View {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	boot, before := f.boot, len(to)
+	boot, before := f.boots.Sample(), len(to)
 	to = slices.Grow(to, len(f.instances))
 	for _, in := range f.instances {
 		v := View{
 			ID: in.ID, State: in.State, Since: in.since, Why: in.why, Launched: in.Launched, Ready: in.record.Ready,
-			Ref: in.Ref, Usage: in.usage, Adopted: in.adopted, Target: in.target, Version: in.Version, Spare: in.Spare, Placement: in.Placement,
+			Ref: in.Ref, Usage: in.usage, Adopted: in.adopted, Target: in.target, Version: in.Version, Spare: in.Spare, Woken: in.rested, Placement: in.Placement,
 			Notice: in.notice, Failing: in.failing, Errand: in.Errand, Protected: in.Protected, Waits: in.Waits, Begun: in.begun(), Born: in.Born,
 		}
 		if in.handle != nil {
@@ -439,26 +439,26 @@ func (f *Fleet) busy(in *instance) int {
 func (f *Fleet) Boots() scale.Sample {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.boot
+	return f.boots.Sample()
 }
 
-// sumUp makes one sample of boots, in seconds.
-func sumUp(boots []float64) scale.Sample {
-	if len(boots) == 0 {
-		return scale.Sample{}
+// Wakes sums up how long instances of the warm pool took from waking until they were ready. Until that was measured, one that keeps its machine is taken to
+// need a second, and one that is stopped to boot like any other.
+func (f *Fleet) Wakes() scale.Sample {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return WakesOf(&f.wakes, &f.boots, f.o.Rest)
+}
+
+// WakesOf is what Wakes says of what was measured.
+func WakesOf(wakes, boots *Measured, rest Rest) scale.Sample {
+	switch {
+	case wakes.Sample().Count > 0:
+		return wakes.Sample()
+	case rest == RestHibernated || rest == RestRunning:
+		return scale.Sample{Count: 1, Mean: 1, P50: 1, P90: 1, P99: 1}
 	}
-	s := slices.Sorted(slices.Values(boots))
-	var sum, sum2 float64
-	for _, v := range s {
-		sum += v
-		sum2 += v * v
-	}
-	n := float64(len(s))
-	mean := sum / n
-	at := func(q float64) float64 { return s[max(int(math.Ceil(q*n)), 1)-1] }
-	return scale.Sample{
-		Count: len(s), Mean: mean, SD: math.Sqrt(max(sum2/n-mean*mean, 0)), P50: at(.5), P90: at(.9), P99: at(.99),
-	}
+	return boots.Sample()
 }
 
 // Blocked says until when no launch is wise, and why, after launches that failed; the zero time when launches are fine.

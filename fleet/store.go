@@ -147,9 +147,6 @@ func (s *Store) Pools() ([]string, error) {
 	return out, err
 }
 
-// bootsKept is how many measured boots of a pool are remembered.
-const bootsKept = 100
-
 func (s *Store) putBoots(pool string, boots []float64) error {
 	b, err := json.Marshal(boots)
 	if err != nil {
@@ -157,6 +154,13 @@ func (s *Store) putBoots(pool string, boots []float64) error {
 	}
 	return s.db.Batch(func(tx *bolt.Tx) error { return tx.Bucket(bootsBucket).Put([]byte(pool), b) })
 }
+
+// wakesOf is the key that the measured wakings of a pool have beside its boots; no name of a pool has a zero in it.
+func wakesOf(pool string) string { return pool + "\x00wakes" }
+
+func (s *Store) putWakes(pool string, wakes []float64) error { return s.putBoots(wakesOf(pool), wakes) }
+
+func (s *Store) loadWakes(pool string) []float64 { return s.loadBoots(wakesOf(pool)) }
 
 // Boots are the newest measured boots of a pool, launch to ready.
 func (s *Store) Boots(pool string) []time.Duration {

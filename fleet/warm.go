@@ -72,7 +72,7 @@ func (f *Fleet) rest(ctx context.Context, in *instance) bool {
 				return false
 			case orderWake, orderKeep:
 				f.mu.Lock()
-				in.Launched, in.woken = time.Now(), true
+				in.Launched, in.woken, in.rested = time.Now(), true, true
 				f.mu.Unlock()
 				if in.handle == nil {
 					f.enter(in, Pending, od.why) // it is launched again

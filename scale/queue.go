@@ -19,6 +19,9 @@ import (
 //     within WaitP95. A backlog that will be gone by then asks for nothing.
 //   - keep: what is needed of the present instances to start everything that waits within WaitP95.
 //
+// Where a warm pool has instances prepared, the same three are asked a second time of the moment when one of them could be ready, and the proposal is no less
+// than that answer, as far as they reach.
+//
 // The last two never ask for more slots than there are requests, waiting and running, to put in them.
 // Where nothing was measured yet, a service is taken to last 1 s and a boot 10 s. With slots without limit nothing waits
 // once an instance is ready, so the proposal is one instance while there is traffic.
@@ -46,10 +49,15 @@ func (q Queue) Propose(obs *Observation) Proposal {
 		p.Abstain, p.Why = true, "in_flight is unknown"
 		return p
 	}
-	o := q.look(obs, waiting, running)
+	o := q.look(obs, obs.Boot, waiting, running)
 	if obs.Slots <= 0 {
 		unlimited(&o, &p)
 		return p
+	}
+	if obs.Prepared > 0 {
+		w := q.look(obs, obs.Wake, waiting, running)
+		_, grow := w.steady()
+		o.wake, o.woken = w.boot, min(max(grow, w.backlog(), w.keep()), o.ready+o.coming+obs.Prepared)
 	}
 	o.decide(obs, &p)
 	return p
@@ -72,13 +80,15 @@ type outlook struct {
 	rate             float64 // arrivals per second, as measured
 	growth           float64 // what the rate is expected to grow by until then
 	service, scv     float64 // mean service time; squared coefficient of variation
-	boot             float64 // until an instance launched now would be ready
+	boot             float64 // until an instance launched now, or woken now, would be ready
 	wait             float64 // the promise
 	slots            int     // of one instance
 	ready, coming    int     // instances
 	atBoot           queueThen
 	first            float64 // until the first loading instance is ready
 	guessed          string  // what was not measured, for the record
+	wake             float64 // until an instance of the warm pool would be ready
+	woken            int     // what there is to be with those that the warm pool is asked for; 0: it is asked for none
 }
 
 // queueThen is the state that the fluid reaches.
@@ -87,12 +97,12 @@ type queueThen struct {
 	slots   float64 // slots of all that is ready by then
 }
 
-func (q Queue) look(obs *Observation, waiting, running float64) outlook {
+// look sees what is to be expected when an instance could be ready of which lead says how long it takes.
+func (q Queue) look(obs *Observation, lead Sample, waiting, running float64) outlook {
 	o := outlook{waiting: waiting, running: running, wait: max(0, q.WaitP95.Seconds()), slots: max(1, obs.Slots)}
 	var servicesKnown, bootsKnown bool
-	var p50 float64
 	o.service, o.scv, servicesKnown = obs.Service.service()
-	p50, o.boot, bootsKnown = obs.Boot.boot()
+	_, o.boot, bootsKnown = lead.boot()
 	o.ready, o.coming = obs.capacity()
 	switch {
 	case !servicesKnown && !bootsKnown:
@@ -103,7 +113,7 @@ func (q Queue) look(obs *Observation, waiting, running float64) outlook {
 		o.guessed = "boots taken as 10 s until measured"
 	}
 	o.arrivals(obs)
-	o.follow(obs, p50)
+	o.follow(obs)
 	return o
 }
 
@@ -130,14 +140,22 @@ func (o *outlook) arrivals(obs *Observation) {
 	}
 }
 
-// follow runs the queue as a fluid until an instance launched now would be ready: requests flow in at the measured rate and
-// out at slots per service time, and an instance that becomes ready takes its slots' worth at once.
-func (o *outlook) follow(obs *Observation, p50 float64) {
+// follow runs the queue as a fluid until an instance launched or woken now would be ready: requests flow in at the measured rate and
+// out at slots per service time, and an instance that becomes ready by then takes its slots' worth at once.
+func (o *outlook) follow(obs *Observation) {
 	var buf [64]float64
 	etas := buf[:0]
 	for i := range obs.Instances {
-		if in := &obs.Instances[i]; in.coming() {
-			etas = append(etas, min(o.boot, in.eta(obs.Time, p50, o.boot)))
+		in := &obs.Instances[i]
+		if !in.coming() {
+			continue
+		}
+		p50, p90, _ := obs.Boot.boot()
+		if in.Woken {
+			p50, p90, _ = obs.Wake.boot()
+		}
+		if eta := in.eta(obs.Time, p50, p90); eta <= o.boot {
+			etas = append(etas, eta)
 		}
 	}
 	slices.Sort(etas)
@@ -209,21 +227,29 @@ func (o *outlook) keep() int {
 	return min(o.ready+o.coming, o.instances(min(inTime, o.waiting+o.running)))
 }
 
+// steady returns the slots that keep the promise at the load to be expected, and the instances for as many of them as there can be requests.
+func (o *outlook) steady() (slots, grow int) {
+	slots = fewestSlots(o.load(), o.scv, o.wait/o.service)
+	return slots, o.instances(min(float64(slots), o.crowd(1)))
+}
+
 // decide proposes the largest of the three answers.
 func (o *outlook) decide(obs *Observation, p *Proposal) {
+	slots, grow := o.steady()
 	load := o.load()
-	patience := o.wait / o.service
-	slots := fewestSlots(load, o.scv, patience)
-	spare := fewestSlots(load*shrinkLoad, o.scv, patience)
-	grow := o.instances(min(float64(slots), o.crowd(1)))
+	spare := fewestSlots(load*shrinkLoad, o.scv, o.wait/o.service)
 	shrink := max(grow, o.instances(min(float64(spare), o.crowd(shrinkLoad))))
 	steady := max(grow, min(obs.Desired, shrink))
 	backlog, keep := o.backlog(), o.keep()
-	p.Desired = max(steady, backlog, keep)
+	launched := max(steady, backlog, keep)
+	p.Desired = max(launched, o.woken)
 
 	var buf [512]byte
 	why := o.explainSteady(words(buf[:0]), load, slots, grow, steady, shrink)
 	why = o.explainBacklog(why, backlog, keep)
+	if o.woken > launched {
+		why = why.text("; ").int(obs.Prepared).text(" of the warm pool could be ready in ").secs(o.wake).text(": ").instances(o.woken)
+	}
 	if o.guessed != "" {
 		why = why.text(" (").text(o.guessed).text(")")
 	}

@@ -36,6 +36,9 @@ type Observation struct {
 	Service Sample `json:"service,omitzero"` // measured service times, seconds
 	Boot    Sample `json:"boot,omitzero"`    // measured boots, launch to ready, seconds
 
+	Prepared int    `json:"prepared,omitempty"` // instances of the warm pool that can be woken; they are not among Instances
+	Wake     Sample `json:"wake,omitzero"`      // measured times from waking one until it is ready, seconds
+
 	Budget   *Budget `json:"budget,omitempty"`   // what money allows at this moment; nil: as [Options] has it
 	Forecast *Curve  `json:"forecast,omitempty"` // what the predict policy reads; nil: there is none
 
@@ -49,6 +52,7 @@ type Instance struct {
 	Started  time.Time          `json:"started,omitzero"` // when its launch began
 	Ready    time.Time          `json:"ready,omitzero"`   // when it became ready
 	InFlight int                `json:"in_flight,omitempty"`
+	Woken    bool               `json:"woken,omitempty"`  // it comes from the warm pool, and has not been ready since
 	Type     string             `json:"type,omitempty"`   // of the machine
 	Market   string             `json:"market,omitempty"` // on_demand or spot
 	Zone     string             `json:"zone,omitempty"`

@@ -3,7 +3,6 @@ package sim
 import (
 	"cmp"
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -21,10 +20,8 @@ type fleetOf struct {
 	e         *engine
 	samples   *measure.Store
 	instances []*instance // in the order of their launches
-	boots     []float64   // seconds, the newest last
-	sum       scale.Sample
-	summed    int // len(boots) when sum was made, in all
-	booting   int
+	boots     fleet.Measured
+	wakes     fleet.Measured
 	n         int
 	desired   int
 	measured  time.Duration
@@ -36,14 +33,11 @@ type fleetOf struct {
 	notBefore time.Duration // of the next launch, after such
 }
 
-// bootsKept is how many boots the fleet remembers, as a real one does.
-const bootsKept = 100
-
 func newFleet(e *engine, samples *measure.Store) *fleetOf {
 	return &fleetOf{e: e, samples: samples, desired: e.o.Desired, markets: newMarkets(e.o), fate: rand.New(rand.NewPCG(e.o.Seed, 0x66617465))}
 }
 
-// found starts the run with n instances that are ready, and whose boots were measured.
+// found starts the run with n instances that are ready, and whose boots and wakings were measured.
 func (f *fleetOf) found(n int) {
 	f.expect()
 	for range n {
@@ -51,18 +45,12 @@ func (f *fleetOf) found(n int) {
 		if !any {
 			return
 		}
-		f.learn(f.e.o.Boot(f.e.rng))
+		f.boots.Add(f.e.o.Boot(f.e.rng))
+		if wake := f.e.o.Wake; wake != nil {
+			f.wakes.Add(wake(f.e.rng))
+		}
 		f.join(f.launch(as))
 	}
-}
-
-// learn remembers a boot.
-func (f *fleetOf) learn(boot time.Duration) {
-	if len(f.boots) == bootsKept {
-		f.boots = slices.Delete(f.boots, 0, 1)
-	}
-	f.boots = append(f.boots, boot.Seconds())
-	f.booting++
 }
 
 func (f *fleetOf) launch(as plan.Placement) *instance {
@@ -90,7 +78,7 @@ func (f *fleetOf) booted(in *instance) {
 	if in.gone {
 		return
 	}
-	f.learn(f.e.now - in.launched)
+	f.boots.Add(f.e.now - in.launched)
 	f.failures, f.notBefore = 0, 0
 	if in.spare {
 		f.rest(in)
@@ -155,7 +143,7 @@ func (f *fleetOf) AppendInstances(to []fleet.View, _ time.Time) []fleet.View {
 	for _, in := range f.instances {
 		v := fleet.View{
 			ID: in.id, State: in.state, Since: f.e.time(in.since), Launched: f.e.time(in.launched), InFlight: in.running,
-			Target: in.target, Placement: in.as, Notice: in.notice, Spare: in.spare,
+			Target: in.target, Placement: in.as, Notice: in.notice, Spare: in.spare, Woken: in.woken,
 		}
 		if in.target != nil {
 			v.Ready = f.e.time(in.ready)
@@ -165,26 +153,9 @@ func (f *fleetOf) AppendInstances(to []fleet.View, _ time.Time) []fleet.View {
 	return to
 }
 
-// Boots sums up the newest boots.
-func (f *fleetOf) Boots() scale.Sample {
-	if f.summed == f.booting || len(f.boots) == 0 {
-		return f.sum
-	}
-	f.summed = f.booting
-	s := slices.Sorted(slices.Values(f.boots))
-	var sum, sum2 float64
-	for _, v := range s {
-		sum += v
-		sum2 += v * v
-	}
-	n := float64(len(s))
-	mean := sum / n
-	at := func(q float64) float64 { return s[max(int(math.Ceil(q*n)), 1)-1] }
-	f.sum = scale.Sample{
-		Count: len(s), Mean: mean, SD: math.Sqrt(max(sum2/n-mean*mean, 0)), P50: at(.5), P90: at(.9), P99: at(.99),
-	}
-	return f.sum
-}
+// Boots sums up the newest boots, Wakes the newest wakings.
+func (f *fleetOf) Boots() scale.Sample { return f.boots.Sample() }
+func (f *fleetOf) Wakes() scale.Sample { return fleet.WakesOf(&f.wakes, &f.boots, f.e.o.Rest) }
 
 // Blocked puts launches off after some that failed.
 func (f *fleetOf) Blocked() (until time.Time, why string) {
@@ -319,6 +290,7 @@ type instance struct {
 	target   *target.Target
 	draining bool
 	deadline time.Duration // of the drain
+	woken    bool          // came from the warm pool, and has not been ready since
 	spare    bool          // belongs to the warm pool, or is on its way there
 	paid     bool          // has a machine
 	paidFrom time.Duration

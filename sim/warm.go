@@ -47,7 +47,7 @@ func (f *fleetOf) Wake(id, _ string) error {
 	if wake := f.e.o.Wake; wake != nil {
 		takes = wake(f.e.rng)
 	}
-	in.state, in.since, in.launched = fleet.Starting, f.e.now, f.e.now
+	in.state, in.since, in.launched, in.woken = fleet.Starting, f.e.now, f.e.now, true
 	f.e.events.push(event{at: f.e.now + max(takes, time.Millisecond), kind: woken, instance: in})
 	return nil
 }
@@ -67,7 +67,9 @@ func (f *fleetOf) woken(in *instance) {
 	if in.gone {
 		return
 	}
+	f.wakes.Add(f.e.now - in.launched)
 	f.e.result.Woken++
+	in.woken = false
 	f.join(in)
 	f.e.stir()
 }

@@ -36,6 +36,7 @@ type replayCmd struct {
 	Boot  string  `help:"Measured boots to draw from: CSV, one a row; without it every boot takes 10 s." type:"existingfile" placeholder:"FILE" group:"Model"`
 	traceFlags
 
+	Wake         time.Duration `help:"Time that an instance of the warm pool takes until it is ready; without it as long as a boot when it was stopped, and next to nothing otherwise." placeholder:"TIME" group:"Model"`
 	BootFailures *float64      `help:"Part of the launches that come to nothing, such as 0.02; without it what the outcomes in --boot say." placeholder:"PART" group:"Model"`
 	MTBF         time.Duration `name:"mtbf" help:"Mean time that an instance serves until it ends by itself, at random; without it none does." placeholder:"TIME" group:"Model"`
 
@@ -277,6 +278,9 @@ func (r *replayCmd) options(w io.Writer, name string, p *config.Pool, rec *recor
 	}
 	if r.Boot != "" || rec.counted == nil {
 		o.Boot = app.Boots(boots.Times)
+	}
+	if r.Wake > 0 {
+		o.Wake = app.Boots([]time.Duration{r.Wake})
 	}
 	r.fail(&o, boots)
 	return o, nil

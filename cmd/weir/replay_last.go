@@ -55,6 +55,8 @@ func (r *replayCmd) choose() error {
 		return errors.New("--boot-failures is a part of all launches; write a number from 0 to 1, such as 0.02")
 	case !(r.Batch >= 0 && r.Batch <= 1):
 		return errors.New("--batch is by what part of its time a request takes longer for each further one on its target; write a number from 0 to 1, such as 0.02")
+	case r.Wake < 0:
+		return errors.New("--wake is how long an instance of the warm pool takes until it is ready; write a time above 0, such as 20s")
 	case r.MTBF < 0:
 		return errors.New("--mtbf must be above 0")
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -94,5 +95,36 @@ func TestAWarmPoolTakesBackAndSurvives(t *testing.T) {
 				t.Errorf("left running: %v", pids)
 			}
 		})
+	}
+}
+
+// A rush that would be over before a launch could be ready is what a warm pool is for: the queue policy asks it for as many as begin all within the promise.
+func TestTheQueuePolicyWakesWhatIsPrepared(t *testing.T) {
+	w := prepare(t, `  api:
+    concurrency: 1
+    queue: {limit: 100, timeout: 60s}
+    health: {path: /health/ready, interval: 100ms}
+    template: {INFER, --model, predict, --device, emulated, --predict-time, 2s, --load-time, 4s]}
+    warm_pool: {state: hibernated, max_prepared: 4, reuse: true}
+    scale: {min: 1, max: 4, scale_in_window: 5s, policies: [{queue: {wait_p95: 500ms}}]}
+`)
+	w.start()
+	w.ready(1)
+	answered200(t, w.url+"/predict", `{"input":[0.2,-0.4]}`) // how long one takes is known now
+	until(t, "three are prepared", func() bool { return w.pool().Scale.Warm == 3 })
+	waits, peak := play(t, w, make([]time.Duration, 4))
+	for i := range waits {
+		waits[i] -= 2*time.Second - 400*time.Millisecond // play takes a service to last 400 ms
+	}
+	// One after the other they would have waited 0, 2, 4 and 6 s, before anything that was launched had loaded.
+	if longest := slices.Max(waits); longest > 1900*time.Millisecond {
+		t.Errorf("they waited %v", waits)
+	}
+	if peak != 4 {
+		t.Errorf("%d instances", peak)
+	}
+	until(t, "some are back", func() bool { return w.pool().Scale.Warm >= 2 && w.pool().Scale.Ready <= 2 })
+	if !strings.Contains(w.log(), "of the warm pool could be ready in") {
+		t.Error("no decision speaks of the warm pool")
 	}
 }
