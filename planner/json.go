@@ -13,7 +13,8 @@ func (t Type) MarshalJSON() ([]byte, error) {
 		Spot     float64 `json:"spot,omitempty"`
 		Slots    int     `json:"slots"`
 		Boot     float64 `json:"boot_s"`
-	}{t.Name, t.OnDemand, t.Spot, t.Slots, t.Boot.Seconds()})
+		Wake     float64 `json:"wake_s,omitempty"`
+	}{t.Name, t.OnDemand, t.Spot, t.Slots, t.Boot.Seconds(), t.Wake.Seconds()})
 }
 
 // MarshalJSON writes the times in seconds, and of recorded traffic what it was.

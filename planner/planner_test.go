@@ -83,6 +83,42 @@ func TestAPlanKeepsItsPromises(t *testing.T) {
 	}
 }
 
+// A warm pool is in a plan when what was stopped wakes much sooner than it boots, and the simulator shows that users wait less; the plan says why, either way.
+func TestAPlanHasAWarmPoolWhereItHelps(t *testing.T) {
+	for _, c := range []struct {
+		wake time.Duration
+		warm bool
+		says string
+	}{
+		{5 * time.Second, true, "it costs no machine, and wakes in 5s where a boot takes 1m30s."},
+		{85 * time.Second, false, "# No warm pool: with "},
+		{0, false, "# No warm pool: nothing says"},
+	} {
+		q := question()
+		q.Budget = 5000
+		q.Types = []Type{{Name: "small", OnDemand: 0.5, Slots: 1, Boot: 90 * time.Second, Wake: c.wake}}
+		a, err := Solve(t.Context(), q, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := a.Best
+		if !p.Fits || (p.Warm > 0) != c.warm || c.warm && p.Warm != p.Max-a.Facts.Usual {
+			t.Fatalf("wakes in %v: %+v", c.wake, p)
+		}
+		if c.warm && p.InSpike.WaitP95 > p.Tried.InSpike.WaitP95*4/5 {
+			t.Errorf("95 of 100 wait %v with it, %v without", p.InSpike.WaitP95, p.Tried.InSpike.WaitP95)
+		}
+		text := YAML(&a.Question, &a.Facts, &p)
+		parsed, err := config.Parse("plan.yaml", []byte(text), os.LookupEnv)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if w := parsed.Pools["api"].WarmPool; !strings.Contains(text, c.says) || (w != nil) != c.warm || c.warm && *w.MaxPrepared != p.Max {
+			t.Errorf("wakes in %v: a warm pool %+v, in\n%s", c.wake, w, text)
+		}
+	}
+}
+
 func TestMoreMoneyServesNoLess(t *testing.T) {
 	served, cost := 0.0, 0.0
 	for _, budget := range []float64{800, 3000, 20000} {
@@ -120,7 +156,7 @@ func TestAnyQuestion(t *testing.T) {
 		}
 		f := facts(&q)
 		for _, s := range candidates(&q, &f) {
-			if s.Min < 1 || s.Max < s.Min || s.Max > max(f.Peak, f.Usual) || s.QueueLimit < 1 || s.WarmMin < 0 || s.OnDemandBase > s.Max && s.OnDemandBase > f.Night {
+			if s.Min < 1 || s.Max < s.Min || s.Max > max(f.Peak, f.Usual) || s.QueueLimit < 1 || s.Warm != 0 || s.OnDemandBase > s.Max && s.OnDemandBase > f.Night {
 				t.Fatalf("%+v of %+v", s, f)
 			}
 		}

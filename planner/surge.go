@@ -24,7 +24,7 @@ func (a *Answer) Scaled(size, pace float64) (*Answer, error) {
 	q.Low, q.High, q.Wait, q.Patience = faster(q.Low), faster(q.High), faster(q.Wait), faster(q.Patience)
 	q.pace, q.Types = pace, nil
 	for _, t := range a.Question.Types {
-		t.Boot = faster(t.Boot)
+		t.Boot, t.Wake = faster(t.Boot), faster(t.Wake)
 		q.Types = append(q.Types, t)
 	}
 	if err := q.fill(); err != nil {

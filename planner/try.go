@@ -76,6 +76,10 @@ func try(ctx context.Context, q *Question, f *Facts, s Shape) (Plan, error) {
 		o.Start = time.Date(2026, 6, 1, 0, 0, 0, 0, time.UTC)
 		o.Seed, o.Step, o.Promise = q.Seed, step, q.Wait
 		o.Boot = app.Boots([]time.Duration{f.Type.Boot})
+		o.Prepared = s.Warm // once, and not every day: they come back
+		if f.Type.Wake > 0 {
+			o.Wake = app.Boots([]time.Duration{f.Type.Wake})
+		}
 		o.Forecast = nil // fits take longer than all the rest; a plan is to hold before anything is learned
 		return o
 	}

@@ -50,10 +50,7 @@ func YAML(q *Question, f *Facts, p *Plan) string {
 		patience = fmt.Sprintf(", start_timeout: %v", seconds(most))
 	}
 	say(`    template: {command: [./serve, --port, "{{.Port}}"]%s} # yours`, patience)
-	if p.WarmMin > 0 {
-		say("    # %s that are stopped and cost no machine: a load that doubles finds them sooner than a launch.", instances(p.WarmMin))
-		say("    warm_pool: {state: stopped, min: %d, max_prepared: %d, reuse: true}", p.WarmMin, f.Usual+p.WarmMin)
-	}
+	warmPool(say, f, p)
 	say("    scale:")
 	say("      # %s needs %s, the day's highest %d.", night, instances(f.Night), f.Usual)
 	if p.Min == 0 {
@@ -123,6 +120,27 @@ func YAML(q *Question, f *Facts, p *Plan) string {
 	say("  # There is nothing left to launch.")
 	say(`  at-max: {query: 'weir_desired_instances{pool="api"}', comparison: at_least, threshold: %d, points: 5}`, p.Max)
 	return b.String()
+}
+
+// warmPool writes the warm pool of a plan, or why it has none.
+func warmPool(say func(string, ...any), f *Facts, p *Plan) {
+	found := func(o Outcome) string {
+		return fmt.Sprintf("%.0f %% of a spike is served, 95 of 100 within %.3g s", 100*o.Served, o.WaitP95.Seconds())
+	}
+	t := f.Type
+	switch {
+	case p.Max <= f.Usual:
+	case p.Warm > 0:
+		say("    # What a spike needs more than a usual day is prepared, and stopped: it costs no machine, and wakes in %v where a boot takes %v.", t.Wake, t.Boot)
+		if p.Tried != nil {
+			say("    # So %s; without it %s.", found(p.InSpike), found(p.Tried.InSpike))
+		}
+		say("    warm_pool: {state: stopped, max_prepared: %d, reuse: true}", f.Usual+p.Warm)
+	case p.Tried != nil:
+		say("    # No warm pool: with %d more prepared, %s; without it %s.", p.Tried.Warm, found(p.Tried.InSpike), found(p.InSpike))
+	case t.Wake == 0:
+		say("    # No warm pool: nothing says that what is stopped wakes sooner than it boots (the column wake of --gpu-types does).")
+	}
 }
 
 // zoneOf is the zone of a time as a config writes it.

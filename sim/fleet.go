@@ -51,6 +51,15 @@ func (f *fleetOf) found(n int) {
 		}
 		f.join(f.launch(as))
 	}
+	for range f.e.o.Prepared {
+		as, any := f.place(n)
+		if !any {
+			return
+		}
+		in := f.launch(as)
+		in.spare = true
+		f.rest(in)
+	}
 }
 
 func (f *fleetOf) launch(as plan.Placement) *instance {

@@ -57,9 +57,11 @@ type Options struct {
 	Backoff      fleet.Backoff
 	// Warm is the warm pool that is kept, and Rest what its instances do. Wake draws how long one takes until it is ready; nil: as long as Boot says when it
 	// was stopped, and next to nothing otherwise.
-	Warm plan.WarmPool
-	Rest fleet.Rest
-	Wake func(*rand.Rand) time.Duration
+	// Prepared of its instances are there from the start.
+	Warm     plan.WarmPool
+	Rest     fleet.Rest
+	Wake     func(*rand.Rand) time.Duration
+	Prepared int
 	// Life draws how long an instance serves until it ends by itself; nil: for good.
 	Life func(*rand.Rand) time.Duration
 	// Service says how long a request takes when it does not say so itself.

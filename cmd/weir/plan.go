@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -26,7 +27,7 @@ type planCmd struct {
 	Spike    string  `help:"The highest in terms of a usual day's highest; 1x: there are no spikes." placeholder:"100x"`
 	Budget   string  `help:"What may be spent in a month." placeholder:"8000/month"`
 
-	GPUTypes   string        `name:"gpu-types" help:"Machines: CSV with the columns name, on_demand, spot, slots, boot. Without it two examples, whose prices are to be replaced." type:"existingfile" placeholder:"FILE" group:"Assumptions"`
+	GPUTypes   string        `name:"gpu-types" help:"Machines: CSV with the columns name, on_demand, spot, slots, boot, and perhaps wake. Without it two examples, whose prices are to be replaced." type:"existingfile" placeholder:"FILE" group:"Assumptions"`
 	Wait       time.Duration `help:"Wait that 95 of 100 are promised on a usual day; without it half a request, at most 10s." group:"Assumptions"`
 	Patience   time.Duration `help:"After which users leave." default:"1m" group:"Assumptions"`
 	SpikeHours float64       `help:"That spikes last in a month, together." default:"4" group:"Assumptions"`
@@ -50,8 +51,10 @@ the best is written with a reason for each number, and the others are shown besi
   weir plan --users 200 --duration 2s..4s --spike 5x --budget 3000 --gpu-types types.csv
   weir plan --trace access.log --budget 3000/month --zone Europe/Berlin
 
-  name,on_demand,spot,slots,boot
-  g5.xlarge,1.006,0.302,1,45s
+  name,on_demand,spot,slots,boot,wake
+  g5.xlarge,1.006,0.302,1,45s,20s
+
+boot is the time from the launch until the model is loaded; wake, which may be left out, the same for an instance that was stopped in a warm pool.
 
 What is missing is asked for on a terminal. With --trace what was recorded says it: candidates are tried by playing it, whole when it has up to 300,000 requests, and its
 busiest time alone; where it has its load in the same hours every day, also with a schedule. The exit code is 1 when nothing keeps within the budget; the cheapest
@@ -248,15 +251,16 @@ func parseBudget(text string) (float64, error) {
 	return v * factor, nil
 }
 
-var typeColumns = []string{"name", "on_demand", "spot", "slots", "boot"}
+// typeColumns are those of --gpu-types; the last may be missing.
+var typeColumns = []string{"name", "on_demand", "spot", "slots", "boot", "wake"}
 
 // readTypes reads types of machines. Errors name the line.
 func readTypes(name string, r io.Reader) (types []planner.Type, err error) {
-	rows := csv.NewReader(r)
-	rows.FieldsPerRecord = len(typeColumns)
+	rows := csv.NewReader(r) // each line has as many fields as the first
 	header, err := rows.Read()
-	if err != nil || strings.Join(header, ",") != strings.Join(typeColumns, ",") {
-		return nil, fmt.Errorf("%s:1: the first line must be %s", name, strings.Join(typeColumns, ","))
+	least := len(typeColumns) - 1
+	if err != nil || len(header) < least || !slices.Equal(header, typeColumns[:min(len(header), len(typeColumns))]) {
+		return nil, fmt.Errorf("%s:1: the first line must be %s, and may have %s behind that", name, strings.Join(typeColumns[:least], ","), typeColumns[least])
 	}
 	for {
 		row, err := rows.Read()
@@ -265,7 +269,7 @@ func readTypes(name string, r io.Reader) (types []planner.Type, err error) {
 		}
 		line, _ := rows.FieldPos(0)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w; write %s in each line", name, err, strings.Join(typeColumns, ","))
+			return nil, fmt.Errorf("%s: %w; write %s in each line", name, err, strings.Join(header, ","))
 		}
 		t := planner.Type{Name: row[0]}
 		var bad error
@@ -276,9 +280,16 @@ func readTypes(name string, r io.Reader) (types []planner.Type, err error) {
 			}
 			return v
 		}
-		t.OnDemand, t.Spot, t.Slots = number(1), number(2), int(number(3))
-		if t.Boot, err = time.ParseDuration(row[4]); err != nil || t.Boot < 0 {
-			bad = fmt.Errorf("%s:%d: boot %q is not a duration; write one such as 45s", name, line, row[4])
+		span := func(i int) time.Duration {
+			d, err := time.ParseDuration(row[i])
+			if err != nil || d < 0 {
+				bad = fmt.Errorf("%s:%d: %s %q is not a duration; write one such as 45s", name, line, typeColumns[i], row[i])
+			}
+			return d
+		}
+		t.OnDemand, t.Spot, t.Slots, t.Boot = number(1), number(2), int(number(3)), span(4)
+		if len(row) > least {
+			t.Wake = span(least)
 		}
 		if bad == nil && (t.Name == "" || t.OnDemand == 0 || t.Slots < 1) {
 			bad = fmt.Errorf("%s:%d: a type needs a name, a price on demand and one slot at least", name, line)

@@ -139,7 +139,7 @@ func (r *checkCmd) Run(o *output) error {
 	if err := app.Check(c); err != nil {
 		return err
 	}
-	fmt.Fprintf(o.out, "%s is fine: %d listeners, %d pools\n", r.Config, len(c.Listen), len(c.Pools))
+	fmt.Fprintf(o.out, "%s is fine: %s, %s\n", r.Config, number(len(c.Listen), "listener"), number(len(c.Pools), "pool"))
 	return nil
 }
 
@@ -179,4 +179,12 @@ Checks: /health, /health/ready. Metrics: /metrics. Faults on demand: /fault.
 func (r *inferCmd) Run(o *output) error {
 	r.Logger = logger(o.err, "auto", "info")
 	return infer.Run(context.Background(), r.Options)
+}
+
+// number counts things whose plural has an s.
+func number(n int, of string) string {
+	if n == 1 {
+		return "1 " + of
+	}
+	return fmt.Sprintf("%d %ss", n, of)
 }
