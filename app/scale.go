@@ -29,7 +29,7 @@ func scaleOptions(name string, s *config.Scale) scale.Options {
 		case p.Target != nil:
 			o.Policies = append(o.Policies, targetPolicy(p.Target))
 		case p.Queue != nil:
-			o.Policies = append(o.Policies, scale.Queue{WaitP95: time.Duration(p.Queue.WaitP95)})
+			o.Policies = append(o.Policies, scale.Queue{WaitP95: time.Duration(p.Queue.WaitP95), Spare: p.Queue.Spare})
 		case p.Step != nil:
 			o.Policies = append(o.Policies, stepPolicy(p.Step))
 		case p.Simple != nil:

@@ -336,7 +336,7 @@ func TestEveryKeyIsRead(t *testing.T) {
 				Min: 0, Max: 15, Desired: new(3),
 				Policies: []Policy{
 					{Target: &TargetPolicy{Metric: "in_flight", Value: 1.5, Style: StyleFast, LowRatio: 0.9}},
-					{Queue: &QueuePolicy{of(500 * time.Millisecond)}},
+					{Queue: &QueuePolicy{WaitP95: of(500 * time.Millisecond), Spare: 2}},
 					{Target: &TargetPolicy{Query: "sum(waiting)", Value: 5, Total: true, Style: StyleAWS, LowRatio: 0.7, InstanceWarmup: of(time.Minute), DisableScaleIn: true}},
 					{Step: &StepPolicy{
 						Name: "cpu", Metric: "cpu_utilization", Threshold: new(50.0), Statistic: "maximum", Period: of(30 * time.Second), Points: 3, Breach: 2, Missing: "ignore",
@@ -497,7 +497,7 @@ pools:
 		{"stop_timeout", launched.Template.StopTimeout, of(30 * time.Second)},
 		{"backoff", launched.Template.Backoff, Backoff{of(time.Second), of(time.Minute)}},
 		{"log of instances", launched.Template.Log, InstanceLog{10 << 20, 3}},
-		{"scale", *launched.Scale, Scale{Min: 1, Max: 1, Policies: []Policy{{Queue: &QueuePolicy{of(2 * time.Second)}}}, Combine: "aws", ScaleInWindow: of(time.Minute), ZeroAfter: of(5 * time.Minute)}},
+		{"scale", *launched.Scale, Scale{Min: 1, Max: 1, Policies: []Policy{{Queue: &QueuePolicy{WaitP95: of(2 * time.Second)}}}, Combine: "aws", ScaleInWindow: of(time.Minute), ZeroAfter: of(5 * time.Minute)}},
 		{"scale of targets", fixed.Scale, (*Scale)(nil)},
 	} {
 		if !reflect.DeepEqual(c.got, c.want) {

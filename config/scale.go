@@ -93,6 +93,9 @@ type TargetPolicy struct {
 type QueuePolicy struct {
 	// 95th percentile of the wait to aim for.
 	WaitP95 Duration `yaml:"wait_p95"`
+	// Instances more than the load needs, while there is any: for traffic that
+	// comes in bursts.
+	Spare int `yaml:"spare" jsonschema:"minimum=0"`
 }
 
 // StepPolicy changes the capacity by the step in which a metric lies.

@@ -150,7 +150,7 @@ func TestQueueKeepsItsPromise(t *testing.T) {
 			w := &world{
 				rng: rand.New(rand.NewPCG(1, 2)), slots: tt.slots, boot: tt.boot, service: tt.service, watch: 600,
 				rate:    func(float64) float64 { return tt.rate },
-				decider: New(Options{Min: 1, Max: 100, ScaleInWindow: time.Minute, Policies: []Policy{Queue{seconds(tt.wait)}}}),
+				decider: New(Options{Min: 1, Max: 100, ScaleInWindow: time.Minute, Policies: []Policy{Queue{WaitP95: seconds(tt.wait)}}}),
 			}
 			w.obs.Service = Sample{Count: 100, Mean: tt.mean, SD: tt.cv * tt.mean}
 			w.obs.Boot = Sample{Count: 10, Mean: tt.boot, P50: tt.boot, P90: tt.boot}
@@ -187,7 +187,7 @@ func TestRushIsNotDoubled(t *testing.T) {
 			}
 			return 20
 		},
-		decider: New(Options{Min: 1, Max: 10_000, ScaleInWindow: time.Minute, Policies: []Policy{Queue{5 * time.Second}}}),
+		decider: New(Options{Min: 1, Max: 10_000, ScaleInWindow: time.Minute, Policies: []Policy{Queue{WaitP95: 5 * time.Second}}}),
 	}
 	w.obs.Service, w.obs.Boot = Sample{Count: 100, Mean: 2, SD: 2}, Sample{Count: 10, P50: 30, P90: 30}
 	most, at := 0, 0.0

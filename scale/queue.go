@@ -13,7 +13,8 @@ import (
 //
 //   - steady: the slots that keep the promise at the present rate of arrivals (see [waitLonger]). The rate that counts is the
 //     one to be expected when a launch of now is ready, growth included, up to twice the present rate. Never more slots
-//     than there can be requests by then. To shrink, the promise must also survive 15 % more load.
+//     than there can be requests by then. To shrink, the promise must also survive 15 % more load. Spare comes on top, for
+//     traffic that comes in bursts: Erlang's formula takes arrivals to be independent of each other.
 //   - backlog: the queue is followed as a fluid until a launch of now could be ready, with what is ready and what is
 //     loading. What is left then is what a launch can help, and the proposal is the capacity that starts the last of it
 //     within WaitP95. A backlog that will be gone by then asks for nothing.
@@ -27,6 +28,7 @@ import (
 // once an instance is ready, so the proposal is one instance while there is traffic.
 type Queue struct {
 	WaitP95 time.Duration // the longest wait promised to 95 of 100 requests
+	Spare   int           // instances that the load is not to need, while there is any
 }
 
 // Name is "queue".
@@ -83,6 +85,7 @@ type outlook struct {
 	boot             float64 // until an instance launched now, or woken now, would be ready
 	wait             float64 // the promise
 	slots            int     // of one instance
+	spare            int     // instances that the load is not to need
 	ready, coming    int     // instances
 	atBoot           queueThen
 	first            float64 // until the first loading instance is ready
@@ -99,7 +102,7 @@ type queueThen struct {
 
 // look sees what is to be expected when an instance could be ready of which lead says how long it takes.
 func (q Queue) look(obs *Observation, lead Sample, waiting, running float64) outlook {
-	o := outlook{waiting: waiting, running: running, wait: max(0, q.WaitP95.Seconds()), slots: max(1, obs.Slots)}
+	o := outlook{waiting: waiting, running: running, wait: max(0, q.WaitP95.Seconds()), slots: max(1, obs.Slots), spare: max(0, q.Spare)}
 	var servicesKnown, bootsKnown bool
 	o.service, o.scv, servicesKnown = obs.Service.service()
 	_, o.boot, bootsKnown = lead.boot()
@@ -227,10 +230,19 @@ func (o *outlook) keep() int {
 	return min(o.ready+o.coming, o.instances(min(inTime, o.waiting+o.running)))
 }
 
-// steady returns the slots that keep the promise at the load to be expected, and the instances for as many of them as there can be requests.
+// steady returns the slots that keep the promise at the load to be expected, and the instances for as many of them as there can be requests, with those to
+// spare.
 func (o *outlook) steady() (slots, grow int) {
 	slots = fewestSlots(o.load(), o.scv, o.wait/o.service)
-	return slots, o.instances(min(float64(slots), o.crowd(1)))
+	return slots, o.spared(o.instances(min(float64(slots), o.crowd(1))))
+}
+
+// spared is n instances and those to spare, while there is any load.
+func (o *outlook) spared(n int) int {
+	if n == 0 {
+		return 0
+	}
+	return n + o.spare
 }
 
 // decide proposes the largest of the three answers.
@@ -238,7 +250,7 @@ func (o *outlook) decide(obs *Observation, p *Proposal) {
 	slots, grow := o.steady()
 	load := o.load()
 	spare := fewestSlots(load*shrinkLoad, o.scv, o.wait/o.service)
-	shrink := max(grow, o.instances(min(float64(spare), o.crowd(shrinkLoad))))
+	shrink := max(grow, o.spared(o.instances(min(float64(spare), o.crowd(shrinkLoad)))))
 	steady := max(grow, min(obs.Desired, shrink))
 	backlog, keep := o.backlog(), o.keep()
 	launched := max(steady, backlog, keep)
@@ -266,6 +278,9 @@ func (o *outlook) explainSteady(why words, load float64, slots, grow, steady, sh
 		}
 		why = why.text(" x ").secs(o.service).text(" with ").num(o.running).text(" running keep ").num(load).text(" slots busy; ")
 		why = why.count(slots, "slot").text(" let 95 % wait under ").secs(o.wait).text(" = ").instances(grow)
+		if o.spare > 0 && grow > 0 {
+			why = why.text(" with ").int(o.spare).text(" to spare")
+		}
 		if o.slots > 1 {
 			why = why.text(" of ").count(o.slots, "slot")
 		}
