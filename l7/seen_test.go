@@ -224,7 +224,7 @@ func testWaitsAreLogged(t *testing.T) {
 	lines := logged(t, p)
 	p.site(func(s *Site) { s.To[0].Debug = true })
 	answers := make(chan http.Header, 2)
-	for range 2 {
+	for i := range 2 {
 		go func() {
 			req, _ := http.NewRequest("GET", p.url, nil)
 			req.Header.Set("X-Weir-Debug", "1")
@@ -233,6 +233,7 @@ func testWaitsAreLogged(t *testing.T) {
 				answers <- resp.Header
 			}
 		}()
+		until(t, "it is there", func() bool { s := p.pool.Stats(time.Now()); return s.InFlight+s.Waiting == i+1 })
 	}
 	until(t, "one waits", func() bool { return p.pool.Stats(time.Now()).Waiting == 1 })
 	waited := time.Now()

@@ -93,8 +93,8 @@ func TestKubeWithinBounds(t *testing.T) {
 	})
 }
 
-// TestKubeSettles: a load that does not change and instances that work at once come to rest, and nothing goes up after it
-// went down.
+// TestKubeSettles: a load that does not change and instances that work at once come to rest. What went down may have to go up again once, because an HPA
+// leaves off the fraction of a per cent: 6.75 % of ten are 6 % for it, which is one instance, and that one has 67 % then.
 func TestKubeSettles(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		h, low, high := anyHPA(t)
@@ -109,7 +109,7 @@ func TestKubeSettles(t *testing.T) {
 		load := rapid.Float64Range(0, 300).Draw(t, "load")
 		start := rapid.IntRange(low, high).Draw(t, "start")
 		for _, policy := range []Policy{h, k, n} {
-			desired, down, last := start, false, 0
+			desired, last, rises, down := start, 0, 0, false
 			for tick := range 600 {
 				obs := steady(desired, load)
 				obs.Time = epoch.Add(time.Duration(tick) * 15 * time.Second)
@@ -117,8 +117,11 @@ func TestKubeSettles(t *testing.T) {
 				if p.Abstain || p.Desired == desired {
 					continue
 				}
-				if down = down || p.Desired < desired; down && p.Desired > desired {
-					t.Fatalf("%s: up again from %d at %v: %+v", policy.Name(), desired, obs.Time, p)
+				if down && p.Desired > desired {
+					rises++
+				}
+				if down = p.Desired < desired; rises > 1 {
+					t.Fatalf("%s: up from %d at %v once more: %+v", policy.Name(), desired, obs.Time, p)
 				}
 				desired, last = p.Desired, tick
 			}

@@ -168,7 +168,7 @@ func (w *weir) ready(n int) {
 	w.t.Helper()
 	until(w.t, fmt.Sprintf("%d instances are ready", n), func() bool {
 		p := w.pool()
-		return p.Scale.Ready == n && len(p.Instances) == n
+		return p.Scale.Ready == n && len(p.Instances)-p.Scale.Warm-p.Scale.Preparing == n
 	})
 }
 
