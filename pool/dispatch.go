@@ -12,8 +12,16 @@ import (
 
 // pick chooses a target with a free slot for l, nil when there is none. The pool's lock is held.
 func (p *Pool) pick(l *Lease, now time.Time) *target.Target {
-	p.request = balance.Request{Now: now, Chance: rand.Uint64(), Key: l.Ask.Key, Prefix: l.Ask.Prefix, Skip: l.skip}
+	p.request = balance.Request{Now: now, Chance: p.chance(), Key: l.Ask.Key, Prefix: l.Ask.Prefix, Skip: l.skip}
 	return p.picker.Pick(&p.request)
+}
+
+// chance is a random number. The pool's lock is held.
+func (p *Pool) chance() uint64 {
+	if p.o.Chance != nil {
+		return p.o.Chance()
+	}
+	return rand.Uint64()
 }
 
 // favourite is the target that has l's session, nil when there is none in rotation.

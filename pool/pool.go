@@ -47,6 +47,9 @@ type Options struct {
 
 	Drain time.Duration // how long a draining target is given, for Stats to say; 0 when nobody knows
 
+	// Chance gives the random numbers of the balancing; nil: nobody can foretell them. It is called with the pool's lock held.
+	Chance func() uint64
+
 	// Wake, when set, is called when a request has to wait and none did before. It must not block.
 	Wake func()
 }

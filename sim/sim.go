@@ -188,6 +188,7 @@ func newEngine(o Options) (*engine, error) {
 	o = o.whole()
 	e := &engine{o: o, rng: rand.New(rand.NewPCG(o.Seed, 0x57656972)), result: newResult(o)}
 	o.Pool.Elastic, o.Pool.Wake = true, e.wake
+	o.Pool.Chance = rand.NewPCG(o.Seed, 0x6368616e6365).Uint64
 	var err error
 	if e.pool, err = pool.New(o.Name, o.Pool, o.Start); err != nil {
 		return nil, err

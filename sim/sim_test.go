@@ -5,11 +5,12 @@ import (
 	"iter"
 	"math"
 	"math/rand/v2"
-	"reflect"
 	"testing"
 	"time"
 
 	"github.com/weirlb/weir/admit"
+	"github.com/weirlb/weir/balance"
+	"github.com/weirlb/weir/fleet/plan"
 	"github.com/weirlb/weir/pool"
 	"github.com/weirlb/weir/scale"
 )
@@ -102,20 +103,35 @@ func TestAPoolThatScales(t *testing.T) {
 }
 
 func TestTheSameSeedGivesTheSameRun(t *testing.T) {
-	run := func(seed uint64) string {
-		o := scaled()
-		o.Seed = seed
-		r, err := Run(t.Context(), o, poisson(5, 5_000, 2, 3*time.Second))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return fmt.Sprintf("%v %v %v %v %v %+v", r.Wait.Quantile(.5), r.Wait.Quantile(.99), r.Cost, r.Changes, r.Ticks, r.Decisions)
-	}
-	if a, b := run(1), run(1); a != b {
-		t.Errorf("two runs differ:\n%s\n%s", a, b)
-	}
-	if reflect.DeepEqual(run(1), run(2)) {
-		t.Error("the seed changes nothing")
+	for _, name := range balance.Names() {
+		t.Run(name, func(t *testing.T) {
+			run := func(seed uint64) string {
+				o := scaled()
+				o.Pool.Balance, o.Seed, o.Slots, o.Switch, o.Keeps = name, seed, 3, 2*time.Second, 2
+				o.Prefill, o.PrefixBlock, o.PrefixKeeps = time.Millisecond, 512, 100
+				o.Warm, o.Batch = plan.WarmPool{On: true, Most: 5, Reuse: true}, 0.1
+				r, err := Run(t.Context(), o, func(yield func(Request) bool) {
+					n := uint64(0)
+					for q := range poisson(5, 3_000, 2, 3*time.Second) {
+						n++
+						q.Model, q.Prefix, q.Input = 1+n*n%7, []uint64{n % 11, n % 3}, 1024
+						if !yield(q) {
+							return
+						}
+					}
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return fmt.Sprintf("%v %v %v %v %v %v %v %+v", r.Wait.sum, r.Latency.sum, r.Cost, r.Changes, r.Ticks, r.Switches, r.CachedTokens, r.Decisions)
+			}
+			if a, b := run(1), run(1); a != b {
+				t.Errorf("two runs differ:\n%s\n%s", a, b)
+			}
+			if run(1) == run(2) {
+				t.Error("the seed changes nothing")
+			}
+		})
 	}
 }
 
