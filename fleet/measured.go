@@ -41,12 +41,12 @@ func sumUp(all []float64) scale.Sample {
 	var sum, sum2 float64
 	for _, v := range s {
 		sum += v
-		sum2 += v * v
+		sum2 += float64(v * v) // not fused with the sum: the same on every processor
 	}
 	n := float64(len(s))
 	mean := sum / n
 	at := func(q float64) float64 { return s[max(int(math.Ceil(q*n)), 1)-1] }
 	return scale.Sample{
-		Count: len(s), Mean: mean, SD: math.Sqrt(max(sum2/n-mean*mean, 0)), P50: at(.5), P90: at(.9), P99: at(.99),
+		Count: len(s), Mean: mean, SD: math.Sqrt(max(sum2/n-float64(mean*mean), 0)), P50: at(.5), P90: at(.9), P99: at(.99),
 	}
 }

@@ -60,7 +60,7 @@ func (f *foresight) look() {
 	if f.o.Metric == scale.InFlight {
 		load = r.begun - r.over
 	}
-	f.sum += float64(load) * (f.e.now - f.looked).Seconds()
+	f.sum += float64(float64(load) * (f.e.now - f.looked).Seconds())
 	f.looked = f.e.now
 }
 

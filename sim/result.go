@@ -81,7 +81,7 @@ func (r *Result) draw(now time.Duration, last bool) {
 	r.Curve = append(r.Curve, Point{
 		At: now, Arrivals: r.Requests - r.drawn.requests, Lost: r.Lost - r.drawn.lost,
 		Waiting: max(r.drawn.waiting, r.Waiting()), Running: r.begun - r.over, Instances: r.n, WaitMax: r.drawn.wait,
-		Spot: r.spot, Cost: r.spent + r.perHour*(now-r.counted).Hours(),
+		Spot: r.spot, Cost: r.spent + float64(r.perHour*(now-r.counted).Hours()),
 	})
 	r.drawn = drawn{requests: r.Requests, lost: r.Lost}
 }
@@ -136,19 +136,20 @@ func (r *Result) decided(d scale.Decision) {
 func (r *Result) runs(now time.Duration, as plan.Placement, n int) {
 	r.count(now)
 	r.n += n
-	r.perHour += float64(n) * r.price(as)
+	r.perHour += float64(float64(n) * r.price(as))
 	if as.Market == plan.Spot {
 		r.spot += n
 	}
 	r.Peak = max(r.Peak, r.n)
 }
 
-// count accounts for the time since it was called last.
+// count accounts for the time since it was called last. The conversions here and below keep a compiler from fusing the product with the sum, which some
+// processors can and others cannot: the last digit is to be the same on all.
 func (r *Result) count(now time.Duration) {
 	span := now - r.counted
-	r.instants += float64(r.n) * span.Seconds()
-	r.spots += float64(r.spot) * span.Seconds()
-	r.spent += r.perHour * span.Hours()
+	r.instants += float64(float64(r.n) * span.Seconds())
+	r.spots += float64(float64(r.spot) * span.Seconds())
+	r.spent += float64(r.perHour * span.Hours())
 	r.counted = now
 }
 
@@ -163,9 +164,9 @@ func (r *Result) price(as plan.Placement) float64 {
 // ran accounts for an instance that has ended.
 func (r *Result) ran(as plan.Placement, d time.Duration) {
 	price := r.price(as)
-	r.Cost += price * d.Hours()
+	r.Cost += float64(price * d.Hours())
 	if r.o.Mix != nil {
-		r.OnDemand += cmp.Or(r.o.Mix.Price(plan.Placement{Type: as.Type, Market: plan.OnDemand}), price) * d.Hours()
+		r.OnDemand += float64(cmp.Or(r.o.Mix.Price(plan.Placement{Type: as.Type, Market: plan.OnDemand}), price) * d.Hours())
 	}
 }
 
