@@ -17,6 +17,8 @@ run() { # name, config, trace, more
 }
 run images images gentd26_image_requests.csv.gz
 run images-with-models models gentd26_image_requests.csv.gz
+run images-to-spare images-spare gentd26_image_requests.csv.gz
+run images-with-models-to-spare models-spare gentd26_image_requests.csv.gz
 spot="$traces/spot/availability16_aws_2023-08_us-west-2"
 run images-on-spot spot gentd26_image_requests.csv.gz --spot "a=${spot}a_v100.json,b=${spot}c_v100.json"
 run chat chat azure_llm_conv_2023.csv.gz
