@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"container/heap"
 	"math"
 	"slices"
 	"time"
@@ -10,8 +11,8 @@ import (
 // further one makes a step longer by the part Options.Batch of what it takes alone (Yu et al. 2022, "Orca"). With a part of 1 it is processor
 // sharing (Kleinrock 1967).
 type batch struct {
-	requests []*request // a heap by the end of each
-	served   float64    // nanoseconds of its service time that a request has had which has been there since the batch was empty
+	requests byEnd
+	served   float64 // nanoseconds of its service time that a request has had which has been there since the batch was empty
 	counted  time.Duration
 	event    uint64 // that ends the first of them; what was planned before it comes to nothing
 }
@@ -37,7 +38,7 @@ func (e *engine) share(in *instance, q *request, service time.Duration) {
 	b := &in.batch
 	b.account(&e.o, e.now)
 	q.end = b.served + float64(service)
-	b.push(q)
+	heap.Push(&b.requests, q)
 	e.await(in)
 }
 
@@ -58,7 +59,7 @@ func (e *engine) shared(v event) {
 		return
 	}
 	b.account(&e.o, e.now)
-	q := b.pop()
+	q := heap.Pop(&b.requests).(*request)
 	e.await(v.instance)
 	e.answer(q)
 }
@@ -71,34 +72,17 @@ func (b *batch) clear() []*request {
 	return all
 }
 
-func (b *batch) push(q *request) {
-	b.requests = append(b.requests, q)
-	for i := len(b.requests) - 1; i > 0; {
-		parent := (i - 1) / 2
-		if b.requests[parent].end <= q.end {
-			break
-		}
-		b.requests[i], b.requests[parent] = b.requests[parent], q
-		i = parent
-	}
-}
+// byEnd is a heap of requests, the one that ends first at its top.
+type byEnd []*request
 
-func (b *batch) pop() *request {
-	h := b.requests
-	first, last := h[0], len(h)-1
-	h[0], h[last] = h[last], nil
-	b.requests = h[:last]
-	for i := 0; ; {
-		least := i
-		for _, c := range [...]int{2*i + 1, 2*i + 2} {
-			if c < last && h[c].end < h[least].end {
-				least = c
-			}
-		}
-		if least == i {
-			return first
-		}
-		h[i], h[least] = h[least], h[i]
-		i = least
-	}
+func (h byEnd) Len() int           { return len(h) }
+func (h byEnd) Less(i, j int) bool { return h[i].end < h[j].end }
+func (h byEnd) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *byEnd) Push(q any)        { *h = append(*h, q.(*request)) }
+
+func (h *byEnd) Pop() any {
+	last := len(*h) - 1
+	q := (*h)[last]
+	(*h)[last], *h = nil, (*h)[:last]
+	return q
 }

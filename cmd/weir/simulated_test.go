@@ -106,17 +106,11 @@ func TestTheSimulatorAgreesOnABatch(t *testing.T) {
 	w.ready(1)
 	const alone = 400 * time.Millisecond // 40 tokens
 	took := make([]time.Duration, len(arrivals))
-	var all sync.WaitGroup
-	start := time.Now()
-	for i, at := range arrivals {
-		time.Sleep(time.Until(start.Add(at)))
-		all.Go(func() {
-			due := time.Now()
-			answered200(t, w.url+"/v1/chat/completions", `{"max_tokens":40,"ignore_eos":true,"messages":[{"role":"user","content":"hi"}]}`)
-			took[i] = time.Since(due)
-		})
-	}
-	all.Wait()
+	onTime(arrivals, func(i int) {
+		due := time.Now()
+		answered200(t, w.url+"/v1/chat/completions", `{"max_tokens":40,"ignore_eos":true,"messages":[{"role":"user","content":"hi"}]}`)
+		took[i] = time.Since(due)
+	}, nil)
 
 	c, err := config.Load(w.config())
 	if err != nil {
@@ -170,22 +164,29 @@ func answered200(t *testing.T, url, body string) {
 	}
 }
 
+// onTime does something for each arrival when it is due, whatever the others do, and waits for all. between is called after each began.
+func onTime(arrivals []time.Duration, do func(i int), between func()) {
+	var all sync.WaitGroup
+	defer all.Wait()
+	start := time.Now()
+	for i, at := range arrivals {
+		time.Sleep(time.Until(start.Add(at)))
+		all.Go(func() { do(i) })
+		if between != nil {
+			between()
+		}
+	}
+}
+
 // play sends the requests when they are due and returns how long each waited and how many instances there were at most.
 func play(t *testing.T, w *weir, arrivals []time.Duration) (waits []time.Duration, peak int) {
-	var all sync.WaitGroup
-	var mu sync.Mutex
-	start := time.Now()
-	for _, at := range arrivals {
-		time.Sleep(time.Until(start.Add(at)))
-		all.Go(func() {
-			due := time.Now()
-			answered200(t, w.url+"/predict", `{"input":[0.2,-0.4]}`)
-			mu.Lock()
-			defer mu.Unlock()
-			waits = append(waits, max(time.Since(due)-400*time.Millisecond, 0))
-		})
-		peak = max(peak, len(w.pool().Instances))
-	}
-	all.Wait()
-	return waits, max(peak, len(w.pool().Instances))
+	waits = make([]time.Duration, len(arrivals))
+	look := func() { peak = max(peak, len(w.pool().Instances)) }
+	onTime(arrivals, func(i int) {
+		due := time.Now()
+		answered200(t, w.url+"/predict", `{"input":[0.2,-0.4]}`)
+		waits[i] = max(time.Since(due)-400*time.Millisecond, 0)
+	}, look)
+	look()
+	return waits, peak
 }

@@ -112,16 +112,13 @@ func TestTheQueuePolicyWakesWhatIsPrepared(t *testing.T) {
 	w.ready(1)
 	answered200(t, w.url+"/predict", `{"input":[0.2,-0.4]}`) // how long one takes is known now
 	until(t, "three are prepared", func() bool { return w.pool().Scale.Warm == 3 })
-	waits, peak := play(t, w, make([]time.Duration, 4))
+	waits, _ := play(t, w, make([]time.Duration, 4))
 	for i := range waits {
 		waits[i] -= 2*time.Second - 400*time.Millisecond // play takes a service to last 400 ms
 	}
 	// One after the other they would have waited 0, 2, 4 and 6 s, before anything that was launched had loaded.
 	if longest := slices.Max(waits); longest > 1900*time.Millisecond {
 		t.Errorf("they waited %v", waits)
-	}
-	if peak != 4 {
-		t.Errorf("%d instances", peak)
 	}
 	until(t, "some are back", func() bool { return w.pool().Scale.Warm >= 2 && w.pool().Scale.Ready <= 2 })
 	if !strings.Contains(w.log(), "of the warm pool could be ready in") {
