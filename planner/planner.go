@@ -11,6 +11,7 @@ import (
 
 	"github.com/weirlb/weir/fleet/plan"
 	"github.com/weirlb/weir/scale"
+	"github.com/weirlb/weir/sim"
 )
 
 // Type is a machine that may be used.
@@ -30,8 +31,10 @@ type Question struct {
 	Budget    float64       // of a month
 	Types     []Type
 
-	// Traffic, when it was recorded, says what Users, Low, High and Spike say else.
+	// Traffic, when it was recorded, says what Users, Low, High and Spike say else. Markets are what the spot markets had to give meanwhile, from its start on;
+	// without them there are as many machines as are asked for, and none is taken back.
 	Traffic *Traffic
+	Markets []sim.Market
 
 	Wait       time.Duration // in the queue that 95 of 100 are promised on a usual day; 0: half of a mean request, at most 10 s
 	Patience   time.Duration // after which users leave; 0: a minute
@@ -87,6 +90,8 @@ func (q *Question) fill() (err error) {
 		return fmt.Errorf("a budget of %g a month buys nothing; give what may be spent, as in 8000/month", q.Budget)
 	case q.Wait < 0 || q.Patience <= 0 || !(q.SpikeHours > 0) || q.SpikeHours > HoursPerMonth:
 		return fmt.Errorf("wait, patience and the hours of spikes in a month must be above 0")
+	case len(q.Markets) > 0 && q.Traffic == nil:
+		return fmt.Errorf("recorded spot markets are played beside recorded traffic; give that, too")
 	case len(q.Types) == 0:
 		return fmt.Errorf("there are no types of machines")
 	}
@@ -176,7 +181,17 @@ type Plan struct {
 	InSpike   Outcome `json:"in_spike"`         // of the time of a spike
 	Fits      bool    `json:"fits"`             // the budget
 	Interrupt float64 `json:"spot_share"`       // part of a usual day's highest capacity that may be taken back
+	Market    Market  `json:"market,omitzero"`  // how it fared on the recorded spot markets
 	Tried     *Plan   `json:"tried,omitempty"`  // with a warm pool, or without the one that this has
+}
+
+// Market is how a plan fared on recorded spot markets, all the time that was recorded.
+type Market struct {
+	TakenBack int     `json:"taken_back"` // instances
+	Refused   int     `json:"refused"`    // launches
+	Cut       int     `json:"cut"`        // requests
+	Share     float64 `json:"spot_share"` // of the instance-hours
+	OnDemand  float64 `json:"on_demand"`  // what the same instances would have cost in a month on demand
 }
 
 // Outcome is what users would see.
@@ -358,6 +373,16 @@ func most(q *Question, f *Facts, s *Shape) int {
 	usual := m.Cost((max(s.Min, f.Night)+f.Usual)/2) * (HoursPerMonth - q.SpikeHours)
 	perHour := max(0, q.Budget-usual) / q.SpikeHours
 	return max(f.Usual, m.Affordable(perHour, f.Peak))
+}
+
+// zones are those of the recorded markets.
+func (q *Question) zones() (zones []string) {
+	for _, m := range q.Markets {
+		if m.Zone != "" && !slices.Contains(zones, m.Zone) {
+			zones = append(zones, m.Zone)
+		}
+	}
+	return zones
 }
 
 func (s *Shape) mix(f *Facts) *plan.Mix {

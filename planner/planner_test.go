@@ -11,6 +11,7 @@ import (
 
 	"github.com/weirlb/weir/config"
 	"github.com/weirlb/weir/scale"
+	"github.com/weirlb/weir/sim"
 )
 
 func question() Question {
@@ -172,6 +173,7 @@ func TestQuestionsThatCannotBeAnswered(t *testing.T) {
 		{func(q *Question) { q.Low = 0 }, "as in 10s..30s"},
 		{func(q *Question) { q.Spike = 0.5 }, "0.5x"},
 		{func(q *Question) { q.Budget = 0 }, "buys nothing"},
+		{func(q *Question) { q.Markets = []sim.Market{{}} }, "give that, too"},
 		{func(q *Question) { q.Types = nil }, "no types"},
 		{func(q *Question) { q.Types = []Type{{Name: "a"}} }, `type "a"`},
 	} {

@@ -114,7 +114,7 @@ func try(ctx context.Context, q *Question, f *Facts, s Shape) (Plan, error) {
 // weigh sets what follows from what a plan costs.
 func (p *Plan) weigh(q *Question, f *Facts, mix *plan.Mix) {
 	p.Fits = p.Monthly+p.Spikes <= q.Budget
-	if n := f.Usual; n > 0 {
+	if n := f.Usual; n > 0 && len(q.Markets) == 0 { // else it was seen what becomes of it
 		p.Interrupt = float64(n-mix.OnDemandOf(n)) / float64(n)
 	}
 }
@@ -124,23 +124,43 @@ func (r *recorded) try(ctx context.Context, q *Question, mix *plan.Mix, options 
 	o := options()
 	o.Start = r.Start.Add(r.usualFrom)
 	span := r.usual[len(r.usual)-1].At
-	o.Step = max(step, (span / 3000).Round(time.Second))
+	o.Step, o.Markets = max(step, (span/3000).Round(time.Second)), from(q.Markets, r.usualFrom)
 	usual, err := sim.Run(ctx, o, slices.Values(r.usual))
 	if err != nil {
 		return err
 	}
-	p.Usual, p.Monthly = outcomeOf(usual), perHour(usual, mix, usual.Span)*HoursPerMonth
+	price := func(r *sim.Result) float64 {
+		if len(q.Markets) > 0 {
+			return r.Cost / r.Span.Hours()
+		}
+		return perHour(r, mix, r.Span)
+	}
+	p.Usual, p.Monthly = outcomeOf(usual), price(usual)*HoursPerMonth
+	if len(q.Markets) > 0 {
+		p.Market = Market{usual.Interruptions, usual.Refused, usual.Cut, usual.SpotHours / usual.InstanceHours, usual.OnDemand / usual.Span.Hours() * HoursPerMonth}
+	}
 	o = options()
-	o.Start = r.Start.Add(r.peakFrom)
+	o.Start, o.Markets = r.Start.Add(r.peakFrom), from(q.Markets, r.peakFrom)
 	peak, err := sim.Run(ctx, o, slices.Values(r.peak))
 	if err != nil {
 		return err
 	}
 	p.InSpike = outcomeOf(peak)
 	if !r.whole { // else its cost is among the rest
-		p.Spikes = max(0, perHour(peak, mix, peak.Span)-p.Monthly/HoursPerMonth) * q.SpikeHours
+		p.Spikes = max(0, price(peak)-p.Monthly/HoursPerMonth) * q.SpikeHours
 	}
 	return nil
+}
+
+// from is what markets have from a time on; they begin anew at their end.
+func from(markets []sim.Market, at time.Duration) []sim.Market {
+	out := slices.Clone(markets)
+	for i := range out {
+		m := &out[i]
+		first := int(at/m.Gap) % len(m.Counts)
+		m.Counts = slices.Concat(m.Counts[first:], m.Counts[:first])
+	}
+	return out
 }
 
 func outcomeOf(r *sim.Result) Outcome {

@@ -15,7 +15,7 @@ func YAML(q *Question, f *Facts, p *Plan) string {
 	t := &f.Type
 	night := fmt.Sprintf("The night's load, %.0f %% of the day's,", 100*nightShare)
 	if r := q.seen; r != nil {
-		say("# Planned for what was recorded, and %.0f a month. %s.", q.Budget, r.About)
+		say("# Planned for what was recorded, and %.0f a month. %s.", q.Budget, strings.ReplaceAll(r.About, "\n", "\n# "))
 		say("# Of its stretches of five minutes 95 of 100 have at most %.4g requests at the same time, and there were never more than %.4g; a request takes %v on average, at most %v.",
 			r.Usual, r.Highest, r.Mean.Round(time.Millisecond), r.High.Round(time.Millisecond))
 		night = fmt.Sprintf("What the quietest stretches have, %.3g requests at the same time,", r.Night)
@@ -92,11 +92,18 @@ func YAML(q *Question, f *Facts, p *Plan) string {
 	default:
 		say("        # All on spot: all of it may be taken back, with two minutes' notice.")
 	}
+	if m := p.Market; m != (Market{}) {
+		say("        # On the recorded markets %d were taken back, %d launches refused, and %d requests cut; %.0f %% of the hours were spot. On demand the same comes to %.0f a month.",
+			m.TakenBack, m.Refused, m.Cut, 100*m.Share, m.OnDemand)
+	}
 	say("        on_demand_base: %d", p.OnDemandBase)
 	say("        on_demand_percent: %d", p.OnDemandPercent)
 	if p.OnDemandPercent < 100 {
 		say("        # Where spot is the least likely to be taken back of what is cheap.")
 		say("        allocation: price_capacity_optimized")
+	}
+	if zones := q.zones(); len(zones) > 0 {
+		say("        zones: [%s]", strings.Join(zones, ", "))
 	}
 	say("        types:")
 	for _, one := range q.Types {

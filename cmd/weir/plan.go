@@ -17,6 +17,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/weirlb/weir/fleet/plan"
 	"github.com/weirlb/weir/planner"
 )
 
@@ -37,6 +38,7 @@ type planCmd struct {
 	Prefill time.Duration `help:"Time that a token of a prompt takes." default:"200us" group:"Trace"`
 	Decode  time.Duration `help:"Time that a token of an answer takes." default:"20ms" group:"Trace"`
 	To      string        `help:"End there: an offset or a date." group:"Trace"`
+	Spot    []string      `help:"Recorded spot markets, played beside the trace: what they had to give, by zone." placeholder:"[TYPE/]ZONE=FILE,..." group:"Trace"`
 	traceFlags
 
 	Out  string `short:"o" help:"Write the config to this file; without it it is printed." type:"path" placeholder:"FILE"`
@@ -50,6 +52,7 @@ the best is written with a reason for each number, and the others are shown besi
   weir plan --users 5000 --duration 10s..30s --spike 100x --budget 8000/month -o weir.yaml
   weir plan --users 200 --duration 2s..4s --spike 5x --budget 3000 --gpu-types types.csv
   weir plan --trace access.log --budget 3000/month --zone Europe/Berlin
+  weir plan --trace access.log --budget 3000/month --gpu-types types.csv --spot a=us-west-2a.json,b=us-west-2c.json
 
   name,on_demand,spot,slots,boot,wake
   g5.xlarge,1.006,0.302,1,45s,20s
@@ -76,7 +79,7 @@ func (p *planCmd) Run(o *output) error {
 		return usageError{fmt.Errorf("weir plan: %w", err)}
 	}
 	if p.Trace != "" {
-		if q.Traffic, err = p.traffic(o.err); err != nil {
+		if err = p.recorded(o.err, &q); err != nil {
 			return fmt.Errorf("weir plan: %w", err)
 		}
 	}
@@ -121,27 +124,50 @@ func (p *planCmd) Run(o *output) error {
 	return over
 }
 
-// traffic reads the trace.
-func (p *planCmd) traffic(w io.Writer) (*planner.Traffic, error) {
+// recorded reads the trace, and the spot markets of its time.
+func (p *planCmd) recorded(w io.Writer, q *planner.Question) error {
 	r := replayCmd{Trace: p.Trace, To: p.To, Speed: 1, Seed: p.Seed, traceFlags: p.traceFlags, Service: p.Service, Prefill: p.Prefill, Decode: p.Decode}
 	rec, err := r.read(w)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for i := range rec.requests {
-		if q := &rec.requests[i]; q.Service == 0 {
-			q.Service = r.service(*q)
+		if one := &rec.requests[i]; one.Service == 0 {
+			one.Service = r.service(*one)
 		}
 	}
 	start := rec.start
 	if p.Zone != "" {
 		zone, err := time.LoadLocation(p.Zone)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		start = start.In(zone)
 	}
-	return &planner.Traffic{About: rec.about, Start: start, Requests: rec.requests}, nil
+	q.Traffic = &planner.Traffic{About: rec.about, Start: start, Requests: rec.requests}
+	if len(p.Spot) == 0 {
+		return nil
+	}
+	mix := new(plan.Mix)
+	for _, text := range p.Spot {
+		place, _, named := strings.Cut(text, "=")
+		if !named {
+			return usageError{fmt.Errorf("--spot: %s: whose market is that? write ZONE=FILE", text)}
+		}
+		if zone := place[strings.LastIndexByte(place, '/')+1:]; !slices.Contains(mix.Zones, zone) {
+			mix.Zones = append(mix.Zones, zone)
+		}
+	}
+	for _, t := range q.Types {
+		mix.Types = append(mix.Types, plan.MachineType{Name: t.Name, OnDemand: t.OnDemand, Spot: t.Spot})
+	}
+	markets, err := spotMarkets(p.Spot, mix)
+	if err != nil {
+		return usageError{fmt.Errorf("--spot: %w", err)}
+	}
+	q.Markets, err = rec.readMarkets(markets)
+	q.Traffic.About += "\n" + strings.TrimSpace(rec.markets)
+	return err
 }
 
 // ask asks for what is missing, on a terminal.
@@ -201,6 +227,9 @@ func (p *planCmd) question() (q planner.Question, err error) {
 	}
 	if q.Budget, err = parseBudget(p.Budget); err != nil {
 		return q, fmt.Errorf("--budget: %w", err)
+	}
+	if len(p.Spot) > 0 && p.Trace == "" {
+		return q, errors.New("--spot is played beside recorded requests; give --trace, too")
 	}
 	if p.GPUTypes == "" {
 		return q, nil
@@ -321,9 +350,17 @@ func writePlan(w io.Writer, a *planner.Answer) error {
 		assumed = "a night of 30 % of the day, " + assumed
 	}
 	fmt.Fprintf(w, "Assumed: %s.\n\n", assumed)
+	risk := "may be taken back"
+	if len(q.Markets) > 0 {
+		risk = "taken back, requests cut"
+	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "\ton demand\tmin\tmax\tusual days\tspikes\ta month\tpromise kept\tserved in a spike\tits p95 wait\tmay be taken back\t")
+	fmt.Fprintln(table, "\ton demand\tmin\tmax\tusual days\tspikes\ta month\tpromise kept\tserved in a spike\tits p95 wait\t"+risk+"\t")
 	row := func(label string, p *planner.Plan) {
+		taken := fmt.Sprintf("%.0f %%", 100*p.Interrupt)
+		if len(q.Markets) > 0 {
+			taken = fmt.Sprintf("%d, %d", p.Market.TakenBack, p.Market.Cut)
+		}
 		share := fmt.Sprintf("%d + %d %%", p.OnDemandBase, p.OnDemandPercent)
 		least := strconv.Itoa(p.Min)
 		if p.DayMin > 0 {
@@ -333,8 +370,8 @@ func writePlan(w io.Writer, a *planner.Answer) error {
 		if !p.Fits {
 			over = " over"
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%.0f\t%.0f\t%.0f%s\t%.1f %%\t%.0f %%\t%.1f s\t%.0f %%\t\n", label, share, least, p.Max, p.Monthly, p.Spikes, p.Monthly+p.Spikes, over,
-			100*p.Usual.Kept, 100*p.InSpike.Served, p.InSpike.WaitP95.Seconds(), 100*p.Interrupt)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%.0f\t%.0f\t%.0f%s\t%.1f %%\t%.0f %%\t%.1f s\t%s\t\n", label, share, least, p.Max, p.Monthly, p.Spikes, p.Monthly+p.Spikes, over,
+			100*p.Usual.Kept, 100*p.InSpike.Served, p.InSpike.WaitP95.Seconds(), taken)
 	}
 	row("this plan", best)
 	others := a.Others[:min(len(a.Others), mostShown)]

@@ -101,6 +101,20 @@ func TestPlanFromATrace(t *testing.T) {
 		t.Errorf("%v\n%s", err, text)
 	}
 	out.Reset()
+	market := written(t, "a.json", `{"metadata": {"gap_seconds": 60}, "data": [9, 9, 0, 9]}`)
+	if code := run([]string{"plan", "--trace", trace, "--budget", "5000", "--spot", "a=" + market, "-o", file}, &out, &errs); code != exitOK {
+		t.Fatal(out.String(), errs.String())
+	}
+	text, err = os.ReadFile(file)
+	for what, has := range map[string]bool{
+		"the report names the market":  strings.Contains(out.String(), "\nspot in a: "+market) && strings.Contains(out.String(), "taken back, requests cut"),
+		"the config says what it gave": err == nil && strings.Contains(string(text), "# On the recorded markets ") && strings.Contains(string(text), "zones: [a]"),
+	} {
+		if !has {
+			t.Errorf("%s: no\n%s\n%s", what, out.String(), text)
+		}
+	}
+	out.Reset()
 	if code := run([]string{"plan", "--trace", trace, "--budget", "20"}, &out, &errs); code != exitFailed {
 		t.Errorf("exit %d though no plan is within the budget", code)
 	}
@@ -128,8 +142,14 @@ func TestPlanMistakes(t *testing.T) {
 		{"--users 5 --duration 1s --spike 2x --budget 100", "name,on_demand,spot,slots,boot\na,1,0,1,soon\n", `:2: boot "soon"`},
 		{"--users 5 --duration 1s --spike 2x --budget 100", "name,on_demand,spot,slots,boot\na,0,0,1,1s\n", ":2: a type needs"},
 		{"--users 5 --duration 1s --spike 2x --budget 100", "name,on_demand,spot,slots,boot\n", "there is no type"},
+		{"--users 5 --duration 1s --spike 2x --budget 100", "name,on_demand,spot,slots,boot,wake\na,1,0,1,9s,soon\n", `:2: wake "soon"`},
+		{"--users 5 --duration 1s --spike 2x --budget 100", "name,on_demand,spot,slots,boot,wake\na,1,0,1,9s\n", "write name,on_demand,spot,slots,boot,wake in each line"},
+		{"--users 5 --duration 1s --spike 2x --budget 100 --spot a=a.json", "", "give --trace, too"},
+		{"--trace FILE --budget 100 --spot a.json", "", "write ZONE=FILE"},
+		{"--trace FILE --budget 100 --spot a=FILE,a=FILE", "", "there is a file for a already"},
+		{"--trace FILE --budget 100 --spot a=FILE", "name,on_demand,spot,slots,boot\na,1,0,1,9s\n", "no type with a spot price"},
 	} {
-		args := append([]string{"plan"}, strings.Fields(strings.Replace(c.args, "FILE", short, 1))...)
+		args := append([]string{"plan"}, strings.Fields(strings.ReplaceAll(c.args, "FILE", short))...)
 		if c.types != "" {
 			if err := os.WriteFile(types, []byte(c.types), 0o644); err != nil {
 				t.Fatal(err)

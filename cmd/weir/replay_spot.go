@@ -19,28 +19,15 @@ func (r *replayCmd) readSpot(w io.Writer, o *sim.Options, rec *recording) error 
 	if len(r.Spot) == 0 {
 		return nil
 	}
-	markets, err := r.spotMarkets(o.Mix)
+	if r.Price > 0 {
+		return usageError{errors.New("weir replay: --spot: the prices of on-demand and spot are those of scale.cost.types; leave --price out")}
+	}
+	markets, err := spotMarkets(r.Spot, o.Mix)
 	if err != nil {
 		return usageError{fmt.Errorf("weir replay: --spot: %w", err)}
 	}
-	for i := range markets {
-		m := &markets[i]
-		f, err := os.Open(m.file)
-		if err != nil {
-			return err
-		}
-		s, err := trace.ReadSpot(m.file, f)
-		f.Close()
-		if err != nil {
-			return err
-		}
-		m.Gap, m.Counts = s.Gap, s.Counts
-		again := ""
-		if n := len(rec.requests); n > 0 && rec.requests[n-1].At > m.Gap*time.Duration(len(m.Counts)) {
-			again = ", which begins anew at its end"
-		}
-		rec.markets += fmt.Sprintf("spot in %s: %s, %s every %s%s\n", m.name(), m.file, s.Span().Round(time.Minute), s.Gap, again)
-		o.Markets = append(o.Markets, m.Market)
+	if o.Markets, err = rec.readMarkets(markets); err != nil {
+		return err
 	}
 	if o.Mix.OnDemandOf(o.Scale.Max) == o.Scale.Max {
 		fmt.Fprintf(w, "weir replay: --spot changes nothing: of %d instances all are on demand; write a lower scale.cost.on_demand_percent\n", o.Scale.Max)
@@ -51,6 +38,29 @@ func (r *replayCmd) readSpot(w io.Writer, o *sim.Options, rec *recording) error 
 		}
 	}
 	return nil
+}
+
+// readMarkets reads the recordings, and notes a line about each.
+func (rec *recording) readMarkets(markets []spotMarket) (out []sim.Market, err error) {
+	for _, m := range markets {
+		f, err := os.Open(m.file)
+		if err != nil {
+			return nil, err
+		}
+		s, err := trace.ReadSpot(m.file, f)
+		f.Close()
+		if err != nil {
+			return nil, err
+		}
+		m.Gap, m.Counts = s.Gap, s.Counts
+		again := ""
+		if n := len(rec.requests); n > 0 && rec.requests[n-1].At > m.Gap*time.Duration(len(m.Counts)) {
+			again = ", which begins anew at its end"
+		}
+		rec.markets += fmt.Sprintf("spot in %s: %s, %s every %s%s\n", m.name(), m.file, s.Span().Round(time.Minute), s.Gap, again)
+		out = append(out, m.Market)
+	}
+	return out, nil
 }
 
 // spotMarket is one part of --spot.
@@ -69,11 +79,8 @@ func (m *spotMarket) name() string {
 	return "the only zone"
 }
 
-// spotMarkets says which file is of which market of the pool.
-func (r *replayCmd) spotMarkets(mix *plan.Mix) (markets []spotMarket, err error) {
-	if r.Price > 0 {
-		return nil, errors.New("the prices of on-demand and spot are those of scale.cost.types; leave --price out")
-	}
+// spotMarkets says which file of --spot is of which market of the pool.
+func spotMarkets(spot []string, mix *plan.Mix) (markets []spotMarket, err error) {
 	if mix == nil || len(mix.Placements(plan.Spot)) == 0 {
 		return nil, errors.New(`the pool has no type with a spot price; write in its scale
     cost:
@@ -88,7 +95,7 @@ func (r *replayCmd) spotMarkets(mix *plan.Mix) (markets []spotMarket, err error)
 		}
 	}
 	unnamed := 0
-	for _, text := range r.Spot {
+	for _, text := range spot {
 		place, file, named := strings.Cut(text, "=")
 		m := spotMarket{file: file}
 		if !named {
