@@ -137,7 +137,7 @@ func (r *recorded) try(ctx context.Context, q *Question, mix *plan.Mix, options 
 	}
 	p.Usual, p.Monthly = outcomeOf(usual), price(usual)*HoursPerMonth
 	if len(q.Markets) > 0 {
-		p.Market = Market{usual.Interruptions, usual.Refused, usual.Cut, usual.SpotHours / usual.InstanceHours, usual.OnDemand / usual.Span.Hours() * HoursPerMonth}
+		p.Market = Market{usual.Interruptions, usual.Refused, usual.Cut, usual.SpotHours / max(usual.InstanceHours, 1e-9), usual.OnDemand / usual.Span.Hours() * HoursPerMonth}
 	}
 	o = options()
 	o.Start, o.Markets = r.Start.Add(r.peakFrom), from(q.Markets, r.peakFrom)
