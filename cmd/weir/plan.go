@@ -38,7 +38,7 @@ type planCmd struct {
 	Prefill time.Duration `help:"Time that a token of a prompt takes." default:"200us" group:"Trace"`
 	Decode  time.Duration `help:"Time that a token of an answer takes." default:"20ms" group:"Trace"`
 	To      string        `help:"End there: an offset or a date." group:"Trace"`
-	Spot    []string      `help:"Recorded spot markets, played beside the trace: what they had to give, by zone." placeholder:"[TYPE/]ZONE=FILE,..." group:"Trace"`
+	Spot    []string      `help:"Recorded spot markets, played beside the trace: what they had to give, by zone." placeholder:"[TYPE/]ZONE=FILE" group:"Trace"`
 	traceFlags
 
 	Out  string `short:"o" help:"Write the config to this file; without it it is printed." type:"path" placeholder:"FILE"`

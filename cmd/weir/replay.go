@@ -29,7 +29,7 @@ type replayCmd struct {
 	Pool    string   `help:"Its pool; not needed when there is one."`
 	Trace   string   `help:"Recorded requests, in any format of docs/traces.md." type:"existingfile" placeholder:"FILE"`
 	Last    span     `help:"In place of a trace: what Weir itself has measured so far back, such as 24h or 7d." placeholder:"TIME"`
-	Against []string `help:"What to compare with: ${baselines}." placeholder:"NAME,..."`
+	Against []string `help:"What to compare with: ${baselines}." placeholder:"NAME"`
 
 	To    string  `help:"End there: an offset or a date." group:"Trace"`
 	Speed float64 `help:"Play the arrivals so many times faster; what requests take stays." default:"1" group:"Trace"`
@@ -40,7 +40,7 @@ type replayCmd struct {
 	BootFailures *float64      `help:"Part of the launches that come to nothing, such as 0.02; without it what the outcomes in --boot say." placeholder:"PART" group:"Model"`
 	MTBF         time.Duration `name:"mtbf" help:"Mean time that an instance serves until it ends by itself, at random; without it none does." placeholder:"TIME" group:"Model"`
 
-	Spot []string `help:"Recorded spot markets of the zones of scale.cost; files without a ZONE are those of its zones in their order." placeholder:"[[TYPE/]ZONE=]FILE,..." group:"Model"`
+	Spot []string `help:"Recorded spot markets of the zones of scale.cost; files without a ZONE are those of its zones in their order." placeholder:"[[TYPE/]ZONE=]FILE" group:"Model"`
 
 	Service time.Duration `help:"Service time of requests for which the trace gives neither that nor tokens." default:"1s" group:"Model"`
 	Prefill time.Duration `help:"Time that a token of a prompt takes." default:"200us" group:"Model"`
